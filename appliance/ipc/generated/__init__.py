@@ -1,0 +1,1 @@
+"""Made by flatc from schemas/*.fbs; do not edit."""

@@ -1,0 +1,119 @@
+"""Heartbeats: once a second each process writes one small FlatBuffer to a temporary name and renames it.
+
+A reader sees a whole heartbeat or the one before. The supervisor deletes the file of a process that has died, so a
+missing file and a stale one mean the same: nobody is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+from typing import TYPE_CHECKING, Any
+
+import flatbuffers
+
+from appliance.ipc.errors import CorruptError
+from appliance.ipc.generated.Counter import CounterT
+from appliance.ipc.generated.Fact import FactT
+from appliance.ipc.generated.Heartbeat import Heartbeat as FbHeartbeat
+from appliance.ipc.generated.Heartbeat import HeartbeatT
+from appliance.ipc.generated.SourceHealth import SourceHealthT
+from appliance.messages import Health, Heartbeat, SourceHealth
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from appliance.ipc.run_folder import RunFolder
+
+_IDENTIFIER = b"PLH1"
+_MAX_BYTES = 256 * 1024
+
+
+class HeartbeatFile:
+    """Where one process writes its heartbeats."""
+
+    def __init__(self, folder: RunFolder, name: str) -> None:
+        self._path = folder.heartbeats / name
+        self._temporary = folder.heartbeats / f".{name}"
+
+    def write(self, beat: Heartbeat) -> None:
+        """Replace the heartbeat before. Errors of the file system are the caller's to report: OSError."""
+        fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, encode(beat))
+        finally:
+            os.close(fd)
+        self._temporary.rename(self._path)
+
+    def remove(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+
+def read_heartbeats(folder: RunFolder) -> dict[str, Heartbeat]:
+    """Return the heartbeats that are there, by file name; unreadable ones count as not there."""
+    beats = {}
+    with contextlib.suppress(FileNotFoundError):
+        for path in folder.heartbeats.iterdir():
+            if not path.name.startswith("."):
+                with contextlib.suppress(OSError, CorruptError):
+                    beats[path.name] = decode(path.read_bytes(), str(path))
+    return beats
+
+
+def encode(beat: Heartbeat) -> bytes:
+    """Return the finished FlatBuffer of a heartbeat."""
+    table = HeartbeatT()
+    table.stage = beat.stage
+    table.health = beat.health
+    table.reason = beat.reason
+    table.beatNs = beat.beat_ns
+    table.startedWallNs = beat.started_wall_ns
+    table.sources = [_source(source) for source in beat.sources]
+    table.counters = [_named(CounterT(), name, value) for name, value in beat.counters.items()]
+    table.facts = [_named(FactT(), name, value) for name, value in beat.facts.items()]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(table.Pack(builder), file_identifier=_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def decode(data: bytes, source: str) -> Heartbeat:
+    """Return the heartbeat in `data`; CorruptError names `source`."""
+    if not 16 <= len(data) <= _MAX_BYTES or data[4:8] != _IDENTIFIER:
+        raise CorruptError(f"{source}: no heartbeat of this version ({_IDENTIFIER!r})")
+    try:
+        table = HeartbeatT.InitFromObj(FbHeartbeat.GetRootAs(data, 0))
+        return Heartbeat(
+            stage=_text(table.stage),
+            health=Health(table.health),
+            beat_ns=table.beatNs,
+            started_wall_ns=table.startedWallNs,
+            reason=_text(table.reason),
+            sources=tuple(
+                SourceHealth(_text(s.camera), Health(s.health), _text(s.reason)) for s in table.sources or ()
+            ),
+            counters={_text(c.name): c.value for c in table.counters or ()},
+            facts={_text(f.name): _text(f.value) for f in table.facts or ()},
+        )
+    except (struct.error, ValueError, TypeError, IndexError, AttributeError) as error:
+        raise CorruptError(f"{source}: {error}") from None
+
+
+def _source(source: SourceHealth) -> Any:
+    table = SourceHealthT()
+    table.camera = source.camera
+    table.health = source.health
+    table.reason = source.reason
+    return table
+
+
+def _named(table: Any, name: str, value: float | str) -> Any:
+    table.name = name
+    table.value = value
+    return table
+
+
+def _text(value: bytes | str | None) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value or ""

@@ -1,0 +1,126 @@
+"""The run folder: one instance's channel files, seats, locks and heartbeats in shared memory; gone after a stop."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import posix_ipc
+
+from appliance.ipc.errors import TakenError
+
+if TYPE_CHECKING:
+    from appliance.ipc.channels import Channel
+
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 -- POSIX shared memory's mount, tmpfs by definition
+_SEAT = ".seat"
+_LOCK = ".lock"
+_RELEASES = "releases"
+
+
+class RunFolder:
+    """Names everything that an instance has at run time. Queue names derive from file names, so that leftovers can be
+    unlinked without a mounted /dev/mqueue."""
+
+    def __init__(self, instance: str, shared_memory: Path = SHARED_MEMORY) -> None:
+        self.path = shared_memory / f"porchlight-{instance}"
+        self._instance_lock: int | None = None
+
+    def create(self) -> None:
+        """Make the folder, 0700, if it is not there; PermissionError where another user has it."""
+        self.path.mkdir(mode=0o700, exist_ok=True)
+        for folder in ("frames", "detections", "state", "heartbeats"):
+            (self.path / folder).mkdir(mode=0o700, exist_ok=True)
+
+    def claim(self) -> None:
+        """Become the instance's one supervisor and sweep what a killed one left. TakenError: another one runs."""
+        deadline = time.monotonic() + 2  # a supervisor that is just going away removes the folder under our feet
+        while True:
+            self.path.mkdir(mode=0o700, exist_ok=True)
+            lock = self.path / "supervisor.lock"
+            try:
+                self._instance_lock = hold(lock)
+                if lock.exists() and os.fstat(self._instance_lock).st_ino == lock.stat().st_ino:
+                    break
+                os.close(self._instance_lock)
+            except FileNotFoundError:
+                pass
+            if time.monotonic() > deadline:
+                raise TakenError(f"{self.path} comes and goes: another porchlight is starting or stopping")
+        self._sweep(keep=lock)
+        self.create()
+
+    def remove(self) -> None:
+        """Leave nothing behind: queues, files, folder."""
+        self._sweep(keep=None)
+        if self._instance_lock is not None:
+            os.close(self._instance_lock)
+            self._instance_lock = None
+
+    def channel_file(self, channel: Channel) -> Path:
+        return self.path / channel.kind / channel.camera
+
+    def publisher_lock(self, channel: Channel) -> Path:
+        return self.path / channel.kind / f"{channel.camera}{_LOCK}"
+
+    def seat(self, channel: Channel, subscriber: str) -> Path:
+        return self.path / channel.kind / f"{channel.camera}.{subscriber}{_SEAT}"
+
+    def descriptor_queue(self, channel: Channel, subscriber: str) -> str:
+        return self._queue(channel.kind, f"{channel.camera}.{subscriber}")
+
+    def release_queue(self, channel: Channel) -> str:
+        return self._queue(channel.kind, f"{channel.camera}.{_RELEASES}")
+
+    @property
+    def heartbeats(self) -> Path:
+        return self.path / "heartbeats"
+
+    def _queue(self, kind: str, name: str) -> str:
+        return f"/{self.path.name}.{kind}.{name}"
+
+    def _sweep(self, keep: Path | None) -> None:
+        if not self.path.exists():
+            return
+        for file in self.path.glob("*/*"):
+            if file.suffix == _SEAT:
+                _unlink_queue(self._queue(file.parent.name, file.stem))
+            elif file.suffix == _LOCK:
+                _unlink_queue(self._queue(file.parent.name, f"{file.stem}.{_RELEASES}"))
+        if keep is None:
+            shutil.rmtree(self.path, ignore_errors=True)
+            return
+        for entry in self.path.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            elif entry != keep:
+                entry.unlink(missing_ok=True)
+
+
+def hold(path: Path, patience_s: float = 0) -> int:
+    """Lock `path` for this process's life (flock: the kernel lets go when the process dies) and return its descriptor.
+
+    A holder that is dying may take a moment: waits up to `patience_s` seconds, then raises TakenError.
+    """
+    deadline = time.monotonic() + patience_s
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                os.close(fd)
+                raise TakenError(f"{path} is held by another live process") from None
+            time.sleep(0.02)
+        else:
+            return fd
+
+
+def _unlink_queue(name: str) -> None:
+    with contextlib.suppress(posix_ipc.ExistentialError):
+        posix_ipc.unlink_message_queue(name)

@@ -1,0 +1,187 @@
+"""One reader of a channel."""
+
+from __future__ import annotations
+
+import select
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from appliance.ipc import channel_file
+from appliance.ipc.errors import CorruptError, LoanError
+from appliance.ipc.protocol import DESCRIPTOR_BYTES, RELEASE_BYTES, RELEASE_DEPTH, Descriptor, Release
+from appliance.ipc.queues import Queue
+from appliance.ipc.registration import Registration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from appliance.ipc.channels import Channel
+    from appliance.ipc.run_folder import RunFolder
+    from appliance.ipc.slots import SlotReader
+
+T = TypeVar("T")
+
+PREDECESSOR_PATIENCE_S = 5.0
+"""How long a restarted stage waits for its dying predecessor to leave the seat."""
+
+
+class Loan(Generic[T]):
+    """A publication in our hands. Until `release`, nobody writes its slot; after it, its value must not be used."""
+
+    __slots__ = ("_subscriber", "_value", "sequence")
+
+    def __init__(self, subscriber: Subscriber[T], value: T, sequence: int) -> None:
+        self._subscriber: Subscriber[T] | None = subscriber
+        self._value = value
+        self.sequence = sequence
+
+    @property
+    def value(self) -> T:
+        if self._subscriber is None:
+            raise LoanError("this loan was given back")
+        return self._value
+
+    def release(self) -> None:
+        """Give the slot back. LoanError: a view into it is still in use (an array made from `data`, say)."""
+        if self._subscriber is not None:
+            self._subscriber.give_back(self.sequence)
+            self._subscriber = None
+
+    def __enter__(self) -> T:
+        return self.value
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+class Subscriber(Generic[T]):
+    """Sits on a channel's seat. `fileno` is for poll, epoll or asyncio; `receive` never waits.
+
+    TakenError: another live process sits here. QueueError: as it says.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        channel: Channel,
+        name: str,
+        reader: Callable[[memoryview, str], SlotReader[T]],
+    ) -> None:
+        self.channel = channel
+        self._path = folder.channel_file(channel)
+        self._index = channel.subscribers.index(name)
+        self._make_reader = reader
+        self._registration = Registration(folder.seat(channel, name), PREDECESSOR_PATIENCE_S)
+        self._queue = Queue(folder.descriptor_queue(channel, name), 1, DESCRIPTOR_BYTES)
+        self._releases = Queue(folder.release_queue(channel), RELEASE_DEPTH, RELEASE_BYTES)
+        self._file: channel_file.ChannelFile | None = None
+        self._readers: list[SlotReader[T]] = []
+        self._held: SlotReader[T] | None = None
+        self._owed: Release | None = None
+        self._last = (0, 0)  # generation, sequence
+        self.lost = 0
+        """Publications that this subscriber never saw: the gaps in the sequence."""
+
+    def fileno(self) -> int:
+        return self._queue.fileno()
+
+    def wait(self, timeout_s: float) -> Loan[T] | None:
+        """Wait up to `timeout_s` for the newest publication; None where none came."""
+        if self._queue_ready(timeout_s):
+            return self.receive()
+        return None
+
+    def take(self) -> T | None:
+        """Receive and give back at once: for values that are copies. None where nothing new is there."""
+        loan = self.receive()
+        if loan is None:
+            return None
+        with loan as value:
+            return value
+
+    def receive(self) -> Loan[T] | None:
+        """Return the newest publication, or None. LoanError with something in hands.
+
+        CorruptError: the slot or file does not hold what was announced; it has been given back, the next may be well.
+        """
+        if self._held is not None:
+            raise LoanError(f"{self.channel}: receive only with empty hands")
+        if not self._pay():
+            return None
+        message = self._queue.receive()
+        if message is None:
+            return None
+        descriptor = Descriptor.unpack(message)
+        if descriptor.epoch != self._registration.epoch or not self._open(descriptor.generation):
+            return None
+        if descriptor.slot >= len(self._readers):
+            raise CorruptError(f"{self._path}: slot {descriptor.slot} was announced, there are {len(self._readers)}")
+        reader = self._readers[descriptor.slot]
+        self._held = reader
+        try:
+            value = reader.value(descriptor.sequence)
+        except CorruptError:
+            self.give_back(descriptor.sequence)
+            raise
+        self._count(descriptor)
+        return Loan(self, value, descriptor.sequence)
+
+    def give_back(self, sequence: int) -> None:
+        """Loan.release's other half."""
+        if self._held is None or self._file is None:
+            raise LoanError(f"{self.channel}: nothing is on loan")
+        try:
+            self._held.let_go()
+        except BufferError as error:
+            raise LoanError(f"{self.channel}: a view into the slot outlives its loan ({error})") from None
+        self._held = None
+        self._owed = Release(self._file.header.generation, sequence, self._index)
+        self._pay()
+
+    def close(self) -> None:
+        """Leave the seat. What is in hands is let go; the publisher learns of it from the next epoch."""
+        if self._held is not None:
+            self._held.let_go()
+        self._readers = []
+        if self._file is not None:
+            self._file.close()
+        self._queue.close()
+        self._releases.close()
+        self._registration.close()
+
+    def _pay(self) -> bool:
+        """Send the release that is owed; False while the queue has no room for it."""
+        if self._owed is not None and self._releases.send(self._owed.pack()):
+            self._owed = None
+        return self._owed is None
+
+    def _open(self, generation: int) -> bool:
+        """Have the file with this generation mapped; False where the file of that name is another one."""
+        if self._file is not None and self._file.header.generation == generation:
+            return True
+        try:
+            file = channel_file.open_for_reading(self._path)
+        except FileNotFoundError:
+            return False
+        if file.header.generation != generation:
+            file.close()
+            return False
+        readers = [self._make_reader(file.slot(i), file.source(i)) for i in range(file.header.slots)]
+        if self._file is not None:
+            self._readers = []
+            self._file.close()
+        self._file, self._readers = file, readers
+        return True
+
+    def _count(self, descriptor: Descriptor) -> None:
+        generation, sequence = self._last
+        if generation == descriptor.generation:
+            self.lost += descriptor.sequence - sequence - 1
+        self._last = (descriptor.generation, descriptor.sequence)
+
+    def _queue_ready(self, timeout_s: float) -> bool:
+        poller = select.poll()
+        poller.register(self._queue.fileno(), select.POLLIN)
+        return bool(poller.poll(max(0, timeout_s) * 1000))
