@@ -1,7 +1,7 @@
 """What a sensor or number measures, and the units and state classes that go with it.
 
-From `DEVICE_CLASS_UNITS` and `DEVICE_CLASS_STATE_CLASSES` of Home Assistant 2025.4.4; 2026.11 accepts all of it and some
-more. A unit that does not suit is a warning on the one and the loss of the entity on the other.
+From `DEVICE_CLASS_UNITS` and `DEVICE_CLASS_STATE_CLASSES` of Home Assistant 2025.4.4; 2026.11 accepts all of
+it and some more. A unit that does not suit is a warning on the one and the loss of the entity on the other.
 """
 
 from collections.abc import Mapping
@@ -82,8 +82,8 @@ _PRESSURE = "Pa|bar|cbar|hPa|inHg|kPa|mbar|mmHg|psi"
 _VOLUME = "CCF|L|fl. oz.|ft³|gal|mL|m³"
 _WIND = "Beaufort|ft/s|in/s|km/h|kn|m/s|mm/s|mph"
 
-# A bar at either end, or nothing at all, stands for "no unit". µ is U+00B5 throughout: 2025.4 knows no other here, 2026.11
-# translates. Microseconds are left out: there 2025.4 wants U+03BC, which looks the same.
+# A bar at either end, or nothing at all, stands for "no unit". µ is U+00B5 throughout: 2025.4 knows no other
+# here, 2026.11 translates. Microseconds are left out: there 2025.4 wants U+03BC, which looks the same.
 _UNITS: Final[Mapping[SensorDeviceClass, str]] = {
     _D.APPARENT_POWER: "VA",
     _D.AQI: "",
@@ -143,9 +143,12 @@ _UNITS: Final[Mapping[SensorDeviceClass, str]] = {
 }
 
 UNITS: Final[Mapping[SensorDeviceClass, frozenset[str | None]]] = MappingProxyType(
-    {device_class: frozenset(unit or None for unit in units.split("|")) for device_class, units in _UNITS.items()}
+    {
+        device_class: frozenset(unit or None for unit in units.split("|"))
+        for device_class, units in _UNITS.items()
+    }
 )
-"""The units of each device class; None among them: none is right too. `MONETARY` is absent: any currency will do."""
+"""The units of each device class; None stands for no unit. `MONETARY` is absent: any currency will do."""
 
 _ALL = frozenset(StateClass)
 _TOTALS = frozenset({StateClass.TOTAL, StateClass.TOTAL_INCREASING})

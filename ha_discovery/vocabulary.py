@@ -1,4 +1,4 @@
-"""The closed lists of Home Assistant's MQTT discovery: what stands here is known to 2025.4 and to 2026.11 alike."""
+"""The closed lists of Home Assistant's MQTT discovery: what stands here is known to 2025.4 and to 2026.11."""
 
 from enum import Enum, StrEnum
 from typing import Final
@@ -11,11 +11,11 @@ class Naming(Enum):
 
 
 BY_DEVICE_CLASS: Final = Naming.BY_DEVICE_CLASS
-"""The key `name` is left out: Home Assistant names the entity after its device class, in the user's language."""
+"""`name` is left out: Home Assistant names the entity after its device class, in the user's language."""
 
 
 class Platform(StrEnum):
-    """Every platform that discovery knows, so that components of other programs' making can be removed too."""
+    """Every platform that discovery knows; more than there are classes here, so that any can be removed."""
 
     ALARM_CONTROL_PANEL = "alarm_control_panel"
     BINARY_SENSOR = "binary_sensor"
@@ -89,7 +89,7 @@ class AlarmFeature(StrEnum):
 
 
 class RemoteCode(StrEnum):
-    """The appliance checks the code itself. A code of one's own is not offered: it would lie retained in the broker."""
+    """The appliance checks the code. One in the payload is not offered: the broker would keep it for all."""
 
     DIGITS = "REMOTE_CODE"
     TEXT = "REMOTE_CODE_TEXT"

@@ -1,0 +1,1 @@
+"""Capture: cameras in, frames into the mailbox, at the pace that the sentry asks for."""

@@ -1,0 +1,207 @@
+"""One camera's process: grab, wait for the frame's time, publish at the sentry's pace; reopen what breaks."""
+
+from __future__ import annotations
+
+import logging
+import random
+import select
+import time
+from typing import TYPE_CHECKING
+
+from appliance.capture.file import FileSource
+from appliance.capture.pacing import Pace
+from appliance.capture.source import SourceError
+from appliance.config import parse_source
+from appliance.ipc.errors import CorruptError
+from appliance.ipc.mailbox import publish_frames, subscribe_state
+from appliance.messages import Clock, FrameInfo, Health, Mode, PixelFormat
+from appliance.telemetry import Rate, RepeatedFault
+
+if TYPE_CHECKING:
+    from appliance.capture.source import Grabbed, Source
+    from appliance.config import Camera
+    from appliance.ipc.publisher import Publisher
+    from appliance.ipc.slots import FrameWriter
+    from appliance.stage import StageContext
+
+log = logging.getLogger(__name__)
+
+REOPEN_FIRST_S = 0.5
+REOPEN_MOST_S = 30.0
+LOCKSTEP_PATIENCE_S = 5.0
+_FOREVER_NS = 1 << 62
+
+
+def open_source(camera: Camera) -> Source:
+    """Open what the camera's URL names. SourceError: it cannot be opened, and why."""
+    return FileSource(parse_source(camera.source))
+
+
+def run(context: StageContext, camera: Camera) -> None:
+    """Serve one camera until told to stop."""
+    fault = RepeatedFault(log, f"camera {camera.id}")
+    capture = _Capture(context, camera, fault)
+    delay = REOPEN_FIRST_S
+    context.pulse.health = Health.RUNNING
+    try:
+        while not context.stop:
+            capture.say(Health.STARTING)
+            began = time.monotonic()
+            try:
+                capture.play()
+            except SourceError as error:
+                fault.report(error)
+                capture.say(Health.FAILED, str(error))
+            else:
+                return
+            if time.monotonic() - began > REOPEN_MOST_S:
+                delay = REOPEN_FIRST_S
+            capture.idle_until(time.monotonic_ns() + round(delay * random.uniform(0.8, 1.2) * 1e9))
+            delay = min(delay * 2, REOPEN_MOST_S)
+    finally:
+        capture.close()
+
+
+class _Capture:
+    """The camera's ends of its channels, and what it has counted."""
+
+    def __init__(self, context: StageContext, camera: Camera, fault: RepeatedFault) -> None:
+        self._context = context
+        self._camera = camera
+        self._fault = fault
+        self._publisher: Publisher[FrameWriter] | None = None
+        self._room = 0
+        self._pace = Pace(camera.standby_fps, camera.alarmed_fps)
+        self._observed = 0
+        self._frame_number = 0
+        self._published = 0
+        self._oversized = 0
+        self._rate = Rate()
+        self._state = subscribe_state(context.folder, camera.id, "capture")
+        self._poller = select.poll()
+        self._poller.register(self._state.fileno(), select.POLLIN)
+        self._poller.register(context.stop.fileno(), select.POLLIN)
+
+    def say(self, health: Health, reason: str = "") -> None:
+        self._context.pulse.source(self._camera.id, health, reason)
+
+    def play(self) -> None:
+        """Open the camera and publish its frames until it ends or a stop comes. SourceError: it broke."""
+        source = open_source(self._camera)
+        try:
+            while not self._context.stop:
+                grabbed = source.grab()
+                if grabbed is None:
+                    self._end()
+                    return
+                self._frame_number += 1
+                if source.clock is Clock.MONOTONIC:
+                    self.idle_until(grabbed.captured_ns)
+                if self._pace.wants(grabbed.captured_ns) and not self._context.stop:
+                    self._publish(source, grabbed)
+                    while source.clock is Clock.SCENE and not self._wait_until_observed():
+                        self._publish(source, grabbed)  # whoever had it died: once more
+                self._beat()
+        finally:
+            source.close()
+
+    def idle_until(self, moment_ns: int) -> None:
+        """Wait, listening: a change of mode counts from the moment it arrives."""
+        while not self._context.stop:
+            self._beat()
+            left_ms = (moment_ns - time.monotonic_ns()) / 1e6
+            if left_ms <= 0:
+                return
+            if self._poller.poll(min(left_ms, 500)):  # half a second: the heartbeat must go on
+                self._listen()
+
+    def close(self) -> None:
+        if self._publisher is not None:
+            self._publisher.close()
+        self._state.close()
+
+    def _listen(self) -> None:
+        try:
+            state = self._state.take()
+        except CorruptError as error:
+            log.warning("%s", error)
+            return
+        if state is None:
+            return
+        self._observed = state.observed_frame
+        if state.mode is not self._pace.mode:
+            log.info("camera %s: %s pace", self._camera.id, state.mode.label)
+        self._pace = self._pace.in_mode(state.mode)
+        self._context.pulse.facts["mode"] = state.mode.label
+
+    def _publish(self, source: Source, grabbed: Grabbed) -> None:
+        publisher = self._publisher_for(grabbed)
+        if publisher is None:
+            return
+        writer = publisher.borrow()
+        length = source.retrieve(writer.data)
+        info = FrameInfo(
+            self._frame_number,
+            grabbed.captured_ns,
+            grabbed.wall_ns,
+            grabbed.width,
+            grabbed.height,
+            grabbed.format,
+            source.clock,
+        )
+        writer.write(info, length)
+        publisher.send(writer)
+        self._pace = self._pace.published(grabbed.captured_ns)
+        self._published += 1
+        self._rate.count()
+        self._fault.heal()
+        self.say(Health.RUNNING)
+
+    def _publisher_for(self, grabbed: Grabbed) -> Publisher[FrameWriter] | None:
+        """Return a channel with room for this frame: a bigger picture gets a new one, an oversized JPEG none."""
+        if grabbed.format is PixelFormat.JPEG:
+            room = self._camera.max_jpeg_bytes
+            if grabbed.size > room:
+                self._oversized += 1
+                self.say(Health.DEGRADED, f"a JPEG of {grabbed.size:,} bytes is over max_jpeg_bytes ({room:,})")
+                return None
+        else:
+            room = grabbed.size
+        if self._publisher is None or room > self._room:
+            if self._publisher is not None:
+                self._publisher.close()
+            self._publisher = publish_frames(self._context.folder, self._camera.id, room)
+            self._room = room
+            log.info(
+                "camera %s: %dx%d %s", self._camera.id, grabbed.width, grabbed.height, grabbed.format.name
+            )
+        return self._publisher
+
+    def _wait_until_observed(self) -> bool:
+        """Lockstep: nothing goes on until the sentry has taken this frame into account. False: it took too long."""
+        deadline = time.monotonic() + LOCKSTEP_PATIENCE_S
+        while not self._context.stop and self._observed != self._frame_number:
+            self._beat()
+            if time.monotonic() > deadline:
+                return False
+            if self._poller.poll(500):
+                self._listen()
+        return True
+
+    def _end(self) -> None:
+        """A clip is over: say so, and stay (a process that left would be started again, and with it the clip)."""
+        log.info("camera %s: the clip has ended after %d frames", self._camera.id, self._frame_number)
+        self._pace = self._pace.in_mode(Mode.STANDBY)
+        self.say(Health.ENDED, "the clip has ended")
+        self.idle_until(_FOREVER_NS)
+
+    def _beat(self) -> None:
+        counters = self._context.pulse.counters
+        counters["frames_captured"] = self._frame_number
+        counters["frames_published"] = self._published
+        counters["frames_oversized"] = self._oversized
+        counters["fps"] = self._rate.per_second
+        if self._publisher is not None:
+            for name, lost in self._publisher.lost.items():
+                counters[f"lost_{name}"] = lost
+        self._context.pulse.beat()

@@ -1,0 +1,41 @@
+"""What a camera is to capture: something to grab frames from and to retrieve their pictures (V4L2's and OpenCV's words)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from appliance.messages import Clock, PixelFormat
+
+
+class SourceError(Exception):
+    """A camera cannot be opened or read; the text is for its owner to read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grabbed:
+    """One frame that is there to be retrieved. `captured_ns` may lie ahead: a file's frame waits for its time."""
+
+    captured_ns: int
+    wall_ns: int
+    width: int
+    height: int
+    format: PixelFormat
+    size: int
+    """Bytes that `retrieve` will write."""
+
+
+class Source(Protocol):
+    """An open camera."""
+
+    clock: Clock
+    """Whether its time is the real one, or a replay's that follows the appliance (lockstep)."""
+
+    def grab(self) -> Grabbed | None:
+        """Go on to the next frame; None at the end. SourceError: it broke, and the text says how."""
+
+    def retrieve(self, into: memoryview) -> int:
+        """Write the picture of the frame that was grabbed last; return its bytes."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,158 @@
+"""The command `porchlight`: run the appliance, run one stage, check the settings."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from appliance import __version__
+from appliance.config import Camera, ConfigError, Settings, load
+from appliance.ipc.errors import IpcError
+from appliance.ipc.heartbeat import HeartbeatFile
+from appliance.ipc.run_folder import RunFolder
+from appliance.stage import Pulse, StageContext, StageRefusedError, stop_on_signals, stop_with_supervisor
+from appliance.supervisor import REFUSED, Child, ChildRefusedError, Supervisor
+from appliance.telemetry import set_up_logs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+STAGES = ("inference", "gateway", "controller", "capture")
+FIRST = ("inference", "gateway")
+"""These can be refused (a model, a taken port): they must be up before anything else starts."""
+FAILED = 1
+
+log = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; return the exit code: 0, 1 (failed) or 2 (refused: trying again changes nothing)."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = load(options.config, os.environ)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return REFUSED
+    if options.command == "check":
+        print(f"{options.config}: all settings are well; cameras: {_names(settings) or 'none yet'}")
+        return 0
+    if not settings.cameras:
+        print(f"{options.config}: cameras: there is none to watch; add one, with an id and a source", file=sys.stderr)
+        return REFUSED
+    try:
+        return _run(options, settings) if options.command == "run" else _stage(options, settings)
+    except ChildRefusedError as error:
+        log.error("%s refused to start, so nothing was started", error)  # noqa: TRY400 -- the child has said why
+        return REFUSED
+    except StageRefusedError as error:
+        log.error("%s", error)  # noqa: TRY400 -- its text says all; a traceback would hide it
+        return REFUSED
+    except IpcError as error:
+        log.error("%s", error)  # noqa: TRY400 -- likewise
+        return FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="porchlight", description="Tells Home Assistant when somebody is there.")
+    parser.add_argument("--version", action="version", version=f"porchlight {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.add_argument("--config", type=Path, default=Path("config.yaml"), help="the settings (config.yaml)")
+        return sub
+
+    command("run", "Run the appliance: all stages, until Ctrl-C.")
+    command("check", "Check the settings and say what is wrong with them.")
+    stage = command("stage", "Run one stage in the foreground, as a container of k3s does.")
+    stage.add_argument("name", choices=STAGES)
+    stage.add_argument("--camera", help="capture: only this camera's process")
+    stage.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
+    return parser
+
+
+def _run(options: argparse.Namespace, settings: Settings) -> int:
+    """All stages, each a child of ours; nothing is left behind."""
+    set_up_logs("porchlight", settings.telemetry.log_level)
+    folder = RunFolder(settings.instance)
+    folder.claim()
+    try:
+        context = _context("supervisor", settings, folder, supervised=False)
+        log.info("porchlight %s, instance %s: watching %s", __version__, settings.instance, _names(settings))
+        children = [Child(name, ("stage", name, "--config", str(options.config))) for name in STAGES]
+        _supervise(context, children, FIRST)
+    finally:
+        folder.remove()
+    log.info("stopped")
+    return 0
+
+
+def _stage(options: argparse.Namespace, settings: Settings) -> int:
+    """One stage, or one camera's process of the capture stage."""
+    camera = next((camera for camera in settings.cameras if camera.id == options.camera), None)
+    if options.camera is not None and (camera is None or options.name != "capture"):
+        print(f"--camera {options.camera}: for stage capture, one of {_names(settings)}", file=sys.stderr)
+        return REFUSED
+    name = options.name if camera is None else f"capture.{camera.id}"
+    set_up_logs(name, settings.telemetry.log_level)
+    folder = RunFolder(settings.instance)
+    folder.create()
+    context = _context(name, settings, folder, supervised=options.supervised)
+    try:
+        _work(options, context, camera)
+    finally:
+        context.pulse.file.remove()
+    return 0
+
+
+def _work(options: argparse.Namespace, context: StageContext, camera: Camera | None) -> None:
+    """Run a stage's service. Each is imported here, so that a process loads only its own stage's libraries."""
+    if options.name == "inference":
+        from appliance.inference import service as inference
+
+        inference.run(context)
+    elif options.name == "controller":
+        from appliance.controller import service as controller
+
+        controller.run(context)
+    elif options.name == "gateway":
+        from appliance.gateway import service as gateway
+
+        gateway.run(context)
+    elif camera is not None:
+        from appliance.capture import service as capture
+
+        capture.run(context, camera)
+    else:
+        arguments = ("stage", "capture", "--config", str(options.config), "--camera")
+        children = [Child(f"capture.{c.id}", (*arguments, c.id)) for c in context.settings.cameras]
+        _supervise(context, children)
+
+
+def _context(name: str, settings: Settings, folder: RunFolder, *, supervised: bool) -> StageContext:
+    stop = stop_on_signals()
+    if supervised:
+        stop_with_supervisor(stop)
+    pulse = Pulse(HeartbeatFile(folder, name), name)
+    pulse.beat(now=True)
+    return StageContext(settings, folder, pulse, stop)
+
+
+def _supervise(context: StageContext, children: Sequence[Child], first: Sequence[str] = ()) -> None:
+    settings = context.settings.supervisor
+    supervisor = Supervisor(
+        context, children, restart_most_s=settings.restart_seconds_max, silence_s=settings.silence_seconds
+    )
+    supervisor.run(first)
+
+
+def _names(settings: Settings) -> str:
+    return ", ".join(camera.id for camera in settings.cameras)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

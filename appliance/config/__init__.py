@@ -1,0 +1,41 @@
+"""Every setting: type, default, bound, unit; and how config.yaml and the environment become one `Settings`.
+
+`load` gathers all that is wrong into one `ConfigError`, each problem with the file's line or the environment
+variable's name and with what would be right. That is why PyYAML's nodes are read and merged with the
+environment here, and not by pydantic-settings: it reads the file into plain values first, so that the lines
+are gone and the last of two equal keys wins in silence, and one source that it cannot read hides what is
+wrong in the others.
+
+`python -m appliance.config schemas/settings.schema.json` writes the JSON schema.
+"""
+
+from appliance.config.camera import Camera
+from appliance.config.loading import load
+from appliance.config.problem import ConfigError, Origin, Problem
+from appliance.config.settings import (
+    Gateway,
+    Model,
+    Mqtt,
+    Sentry,
+    Settings,
+    Supervisor,
+    Telemetry,
+)
+from appliance.config.source import FileSource, parse_source
+
+__all__ = [
+    "Camera",
+    "ConfigError",
+    "FileSource",
+    "Gateway",
+    "Model",
+    "Mqtt",
+    "Origin",
+    "Problem",
+    "Sentry",
+    "Settings",
+    "Supervisor",
+    "Telemetry",
+    "load",
+    "parse_source",
+]

@@ -1,0 +1,257 @@
+"""The settings as frozen models.
+
+A validation context is a set of words: "files" has the cameras' recordings looked for, "model" the model.
+Without one no validator touches the disk.
+"""
+
+import os
+from collections.abc import Iterable
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+
+from appliance.config.camera import Camera
+from appliance.config.kinds import Hint, Host, LocalPath, Secret, Section, Text, Token, Topic, Word
+from appliance.config.problem import BadSettingError
+from appliance.config.source import why_unreadable
+
+MAX_CAMERAS = 24
+
+
+class Model(Section):
+    """The RF-DETR model and how it is run."""
+
+    path: LocalPath | None = Field(
+        default=None, validate_default=True, description="The RF-DETR model, an .onnx file. null: none yet."
+    )
+    backend: Literal["auto", "onnxruntime"] = Field(
+        default="auto", description="What runs the model. auto: the fastest one that passes its self-test."
+    )
+    threads: Annotated[int, Field(strict=True, ge=1, le=64)] | Literal["auto"] = Field(
+        default="auto", description="Processor threads for the model. auto: as many as suit this machine."
+    )
+    threshold: float = Field(
+        default=0.5,
+        strict=True,
+        ge=0.05,
+        le=0.99,
+        description="The score from which a detection counts, 0 to 1. Lower sees more, also ghosts.",
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _is_there(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if "model" in (info.context or ()):
+            right = "write the path of an RF-DETR model, an .onnx file"
+            if value is None:
+                raise BadSettingError("is not set, but there is a camera to watch", right)
+            if reason := why_unreadable(value):
+                raise BadSettingError(f'the file "{value}" {reason}', right)
+        return value
+
+
+class Sentry(Section):
+    """When somebody counts as there, and when as gone."""
+
+    confirm_observations: int = Field(
+        default=3,
+        strict=True,
+        ge=1,
+        le=30,
+        description="Sightings that it takes to believe in somebody. More: fewer false alarms, later ones.",
+    )
+    confirm_seconds: float = Field(
+        default=2.0, strict=True, ge=0.1, le=60, description="Seconds within which those sightings must fall."
+    )
+    clear_seconds: float = Field(
+        default=3.0,
+        strict=True,
+        ge=0,
+        le=3600,
+        description="Seconds without a sighting before somebody counts as gone. More: fewer repeated events.",
+    )
+    clear_observations: int = Field(
+        default=5,
+        strict=True,
+        ge=1,
+        le=300,
+        description="Frames without a sighting that it takes as well before somebody counts as gone.",
+    )
+
+
+class Mqtt(Section):
+    """The MQTT broker that Home Assistant listens to."""
+
+    enabled: bool = Field(default=True, strict=True, description="false: Home Assistant is told nothing.")
+    host: Host = Field(default="localhost", description="Host name or address of the broker.")
+    port: int = Field(default=1883, strict=True, ge=1, le=65535, description="TCP port of the broker.")
+    username: Text | None = Field(default=None, description="User name at the broker. null: none.")
+    password: Secret | None = Field(
+        default=None, description="Password at the broker; needs a user name. null: none."
+    )
+    discovery_prefix: Topic = Field(
+        default="homeassistant", description="First part of the discovery topics, as set in Home Assistant."
+    )
+    birth_topic: Topic = Field(
+        default="homeassistant/status", description="Topic on which Home Assistant says that it is there."
+    )
+    birth_payload: Text = Field(default="online", description="The word with which it says so.")
+    keepalive: int = Field(
+        default=30,
+        strict=True,
+        ge=5,
+        le=300,
+        description="Seconds between signs of life to the broker. The broker waits one and a half times as "
+        "long before it reports Porchlight gone.",
+    )
+
+    @field_validator("password")
+    @classmethod
+    def _has_a_user(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is not None and info.data.get("username", "") is None:
+            raise BadSettingError("is set without a user name", "set mqtt.username too")
+        return value
+
+
+class Gateway(Section):
+    """The web server with the live view, and the camera picture in Home Assistant."""
+
+    host: Host = Field(
+        default="127.0.0.1",
+        description="Address to listen on. 127.0.0.1: this machine alone; 0.0.0.0: any, needs a token.",
+    )
+    port: int = Field(
+        default=8099, strict=True, ge=0, le=65535, description="TCP port to listen on. 0: any free one."
+    )
+    token: Token | None = Field(
+        default=None,
+        validate_default=True,
+        description="The secret that a viewer must show, 16 characters or more. null: none asked.",
+    )
+    picture_fps_idle: float = Field(
+        default=0.2,
+        strict=True,
+        ge=0.01,
+        le=2,
+        description="Pictures per second to Home Assistant while nobody is there; 0.2: one in 5 seconds.",
+    )
+    picture_fps_alarmed: float = Field(
+        default=2.0,
+        strict=True,
+        ge=0.01,
+        le=2,
+        description="Pictures per second to Home Assistant while somebody is there.",
+    )
+    picture_width: int = Field(
+        default=640, strict=True, ge=160, le=1280, description="Width of that picture, in pixels."
+    )
+    picture_max_bytes: int = Field(
+        default=100_000,
+        strict=True,
+        ge=10_000,
+        le=1_000_000,
+        description="The largest such picture, in bytes; it is compressed until it fits.",
+    )
+
+    @field_validator("token")
+    @classmethod
+    def _guards_other_machines(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        host = info.data.get("host")
+        if value is None and host is not None and not _is_loopback(host):
+            raise BadSettingError(
+                f'"{host}" can be reached from other machines, and no token guards it',
+                "set gateway.token (16 characters or more), or write 127.0.0.1",
+                at=("host",),
+            )
+        return value
+
+
+class Telemetry(Section):
+    """What Porchlight says of itself."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least important kind of message that is still logged."
+    )
+
+
+class Supervisor(Section):
+    """How stages that die or fall silent are replaced."""
+
+    restart_seconds_max: float = Field(
+        default=30.0,
+        strict=True,
+        ge=1,
+        le=600,
+        description="The longest wait before a stage is started again, in seconds; the first are shorter.",
+    )
+    silence_seconds: float = Field(
+        default=10.0,
+        strict=True,
+        ge=3,
+        le=300,
+        description="Seconds without a heartbeat after which a stage is replaced.",
+    )
+
+
+class Settings(Section):
+    """Every setting of Porchlight."""
+
+    instance: Word = Field(
+        default="porchlight",
+        description="Names this installation in shared memory, MQTT topics and devices. A second one on the "
+        "same machine or broker needs another.",
+    )
+    state_dir: LocalPath | None = Field(
+        default=None,
+        description="Folder for what must survive a restart. null: porchlight/<instance> in $XDG_STATE_HOME "
+        "or ~/.local/state.",
+    )
+    cameras: Annotated[
+        tuple[Camera, ...],
+        Field(max_length=MAX_CAMERAS),
+        Hint(f'a list of at most {MAX_CAMERAS} cameras, each starting with "- id: ..."'),
+    ] = Field(default=(), description=f"The cameras, at most {MAX_CAMERAS}.")
+    model: Model = Field(default_factory=Model, description="The RF-DETR model.")
+    sentry: Sentry = Field(default_factory=Sentry, description="When somebody counts as there.")
+    mqtt: Mqtt = Field(default_factory=Mqtt, description="The way to Home Assistant.")
+    gateway: Gateway = Field(default_factory=Gateway, description="Live view and pictures.")
+    telemetry: Telemetry = Field(default_factory=Telemetry, description="Logs.")
+    supervisor: Supervisor = Field(default_factory=Supervisor, description="Restarts.")
+
+    @property
+    def state_path(self) -> Path:
+        """The folder for what must survive a restart; not made here."""
+        if self.state_dir is not None:
+            return self.state_dir
+        home = os.environ.get("XDG_STATE_HOME", "")
+        # The XDG specification has a relative path ignored.
+        above = Path(home) if home.startswith("/") else Path.home() / ".local" / "state"
+        return above / "porchlight" / self.instance
+
+    @field_validator("cameras")
+    @classmethod
+    def _ids_differ(cls, value: tuple[Camera, ...]) -> tuple[Camera, ...]:
+        if repeated := repeats(camera.id for camera in value):
+            raise repeated_id(value[repeated[0]].id, repeated[0])
+        return value
+
+
+def repeats(ids: Iterable[object]) -> list[int]:
+    """Return the places (from 0) of ids that an earlier one already has."""
+    listed = list(ids)
+    return [place for place, one in enumerate(listed) if one is not None and one in listed[:place]]
+
+
+def repeated_id(camera: object, place: int) -> BadSettingError:
+    """Return the complaint about the camera at `place`, to be raised where the cameras are checked."""
+    what = f'"{camera}" is the id of an earlier camera too'
+    return BadSettingError(what, "give every camera its own", at=("cameras", place, "id"))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

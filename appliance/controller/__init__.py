@@ -1,0 +1,1 @@
+"""Controller: detections in; sentry, state channel, MQTT and Home Assistant's discovery out."""

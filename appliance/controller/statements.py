@@ -1,0 +1,101 @@
+"""What the controller says over MQTT: retained facts that are true again after every reconnect, and events told live."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import logging
+import random
+from typing import TYPE_CHECKING
+
+from appliance.mqtt import ONLINE, Connection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from paho.mqtt.client import MQTTMessage
+
+    from appliance.config import Mqtt
+
+log = logging.getLogger(__name__)
+
+EVENTS_KEPT = 1000
+SETTLE_S = 2.0
+"""Home Assistant subscribes to what was just announced in delayed batches: events before that would be lost."""
+BIRTH_WAIT_S = (1.0, 5.0)
+"""After Home Assistant's birth, so that not every device of the house speaks at once."""
+
+
+class Statements:
+    """All methods belong to the asyncio thread. `discovery` (topic, payload) goes out before the facts."""
+
+    def __init__(self, settings: Mqtt, client_id: str, status_topic: str, discovery: list[tuple[str, str]]) -> None:
+        self._settings = settings
+        self._status_topic = status_topic
+        self._discovery = discovery
+        self._facts: dict[str, str] = {}
+        self._events: collections.deque[tuple[str, str]] = collections.deque(maxlen=EVENTS_KEPT)
+        self._settled_at = float("inf")
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._loop = asyncio.get_running_loop()
+        self._connection = Connection(settings, client_id, status_topic, self._up, self._hear)
+
+    @property
+    def connected(self) -> bool:
+        return self._connection.connected
+
+    def start(self) -> None:
+        self._connection.start()
+
+    def fact(self, topic: str, payload: str) -> None:
+        """State something that holds until it is stated otherwise: retained, sent when it changes."""
+        if self._facts.get(topic) != payload:
+            self._facts[topic] = payload
+            if self.connected:
+                self._connection.publish(topic, payload, retain=True)
+
+    def event(self, topic: str, payload: str) -> None:
+        """Tell what happened: at once, or as soon as somebody can listen. The oldest give way beyond EVENTS_KEPT."""
+        self._events.append((topic, payload))
+        self._tell_events()
+
+    def figure(self, topic: str, payload: str) -> None:
+        """Publish what is worth nothing later: neither retained nor kept."""
+        if self.connected:
+            self._connection.publish(topic, payload, qos=0)
+
+    async def stop(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        await self._connection.stop()
+
+    def _up(self) -> None:
+        self._connection.subscribe(self._settings.birth_topic)
+        self._announce()
+        self._settled_at = self._loop.time() + SETTLE_S
+        self._later(SETTLE_S + 0.05, self._tell_events)  # timers may fire a clock tick early
+
+    def _hear(self, message: MQTTMessage) -> None:
+        born = message.payload == self._settings.birth_payload.encode()
+        if message.topic == self._settings.birth_topic and born and not message.retain:
+            log.info("MQTT: Home Assistant has started; announcing again")
+            self._later(random.uniform(*BIRTH_WAIT_S), self._announce)
+
+    def _announce(self) -> None:
+        """Availability before discovery, then every fact as it stands now."""
+        if self.connected:
+            self._connection.publish(self._status_topic, ONLINE, retain=True)
+            for topic, payload in (*self._discovery, *self._facts.items()):
+                self._connection.publish(topic, payload, retain=True)
+
+    def _tell_events(self) -> None:
+        while self._events and self.connected and self._loop.time() >= self._settled_at:
+            self._connection.publish(*self._events.popleft())
+
+    def _later(self, seconds: float, callback: Callable[[], None]) -> None:
+        def fire() -> None:
+            self._timers.discard(handle)
+            callback()
+
+        handle = self._loop.call_later(seconds, fire)
+        self._timers.add(handle)

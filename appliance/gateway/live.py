@@ -1,0 +1,160 @@
+"""One camera's live picture: frames meet their detections, and every viewer gets the newest pair, never a queue."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from appliance.gateway.picture import jpeg_of
+from appliance.gateway.wire import Packet
+from appliance.ipc.errors import CorruptError
+from appliance.ipc.mailbox import subscribe_detections, subscribe_frames, subscribe_state
+from appliance.telemetry import RepeatedFault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from appliance.config import Camera
+    from appliance.ipc.run_folder import RunFolder
+    from appliance.messages import CameraState, Detections, FrameInfo
+
+log = logging.getLogger(__name__)
+
+PAIRING_S = 0.25
+"""How long a frame waits for its own detections: boxes that lag behind a walking person look wrong."""
+DETECTIONS_FADE_NS = 1_000_000_000
+"""Boxes older than this are not drawn: they would stand where nobody is any more."""
+STATE_STALE_S = 3.0
+
+
+class Viewer:
+    """Whoever watches. Holds one packet: a newer one takes its place."""
+
+    def __init__(self) -> None:
+        self._newest: Packet | None = None
+        self._event = asyncio.Event()
+        self.missed = 0
+
+    def offer(self, packet: Packet) -> None:
+        self.missed += self._newest is not None
+        self._newest = packet
+        self._event.set()
+
+    async def next(self, timeout_s: float) -> Packet | None:
+        """Return the newest packet as soon as there is one; None after `timeout_s` without."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._event.wait(), timeout_s)
+        packet, self._newest = self._newest, None
+        self._event.clear()
+        return packet
+
+
+class Live:
+    """The gateway's seats at one camera's channels. Belongs to the asyncio loop that `attach` was called in."""
+
+    def __init__(self, folder: RunFolder, camera: Camera) -> None:
+        self.camera = camera
+        self._frames = subscribe_frames(folder, camera.id, "gateway")
+        self._detections = subscribe_detections(folder, camera.id, "gateway")
+        self._states = subscribe_state(folder, camera.id, "gateway")
+        self._viewers: set[Viewer] = set()
+        self._pending: tuple[FrameInfo, bytes] | None = None
+        self._pending_timer: asyncio.TimerHandle | None = None
+        self._found: Detections | None = None
+        self._state: CameraState | None = None
+        self._state_heard_s = 0.0
+        self._fault = RepeatedFault(log, f"camera {camera.id}")
+        self.detections_heard_s = 0.0
+        """When the newest detections arrived (monotonic), 0 before the first."""
+
+    @property
+    def state(self) -> CameraState | None:
+        """The camera's state; None while the controller, which repeats it every second, is silent."""
+        return self._state if time.monotonic() - self._state_heard_s < STATE_STALE_S else None
+
+    @property
+    def viewers(self) -> int:
+        return len(self._viewers)
+
+    def attach(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._frames.fileno(), self._guard, self._on_frame)
+        loop.add_reader(self._detections.fileno(), self._guard, self._on_detections)
+        loop.add_reader(self._states.fileno(), self._guard, self._on_state)
+
+    def close(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._pending_timer is not None:
+            self._pending_timer.cancel()
+        for subscriber in (self._frames, self._detections, self._states):
+            loop.remove_reader(subscriber.fileno())
+            subscriber.close()
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[Viewer]:
+        """A viewer for as long as the block lasts. Raw pictures are encoded only while there is one."""
+        viewer = Viewer()
+        self._viewers.add(viewer)
+        try:
+            yield viewer
+        finally:
+            self._viewers.discard(viewer)
+
+    def _guard(self, handler: Callable[[], None]) -> None:
+        try:
+            handler()
+        except (CorruptError, ValueError) as error:
+            self._fault.report(error)
+        else:
+            self._fault.heal()
+
+    def _on_frame(self) -> None:
+        loan = self._frames.receive()
+        if loan is None:
+            return
+        try:
+            if not self._viewers:
+                return
+            pair = loan.value.info, jpeg_of(loan.value)
+        finally:
+            loan.release()
+        self._send_pending()  # its detections did not come in time
+        self._pending = pair
+        if self._found is not None and self._found.frame.frame_number == pair[0].frame_number:
+            self._send_pending()
+        else:
+            self._pending_timer = asyncio.get_running_loop().call_later(PAIRING_S, self._send_pending)
+
+    def _on_detections(self) -> None:
+        found = self._detections.take()
+        if found is None:
+            return
+        self._found = found
+        self.detections_heard_s = time.monotonic()
+        if self._pending is not None and self._pending[0].frame_number == found.frame.frame_number:
+            self._send_pending()
+
+    def _on_state(self) -> None:
+        state = self._states.take()
+        if state is not None:
+            self._state = state
+            self._state_heard_s = time.monotonic()
+
+    def _send_pending(self) -> None:
+        if self._pending_timer is not None:
+            self._pending_timer.cancel()
+            self._pending_timer = None
+        if self._pending is None:
+            return
+        (frame, jpeg), self._pending = self._pending, None
+        found = self._found
+        if found is not None and abs(frame.captured_ns - found.frame.captured_ns) > DETECTIONS_FADE_NS:
+            found = None
+        packet = Packet(self.camera.id, frame, jpeg, found, self.state)
+        packet = replace(packet, sent_ns=time.monotonic_ns())
+        for viewer in self._viewers:
+            viewer.offer(packet)

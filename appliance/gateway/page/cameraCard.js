@@ -1,0 +1,93 @@
+import { socketAddress } from './access.js';
+import { fill, make, say } from './elements.js';
+import { LivePicture } from './livePicture.js';
+import { timeOf, visits } from './visits.js';
+
+export const WORDS = {
+  standby: 'Nobody there', validation: 'Looking twice', tracking: 'Somebody is there', unknown: 'Cannot see',
+};
+const FRESH_MS = 3000;
+const TEST_HOOKS = {
+  '.state': 'state', '.detail': 'detail', '.figures': 'figures', canvas: 'picture', '.picture-fault': 'fault',
+  '.visits ol': 'transitions',
+};
+
+/** One camera on the page: its picture, what it says, its visits. */
+export class CameraCard {
+  #camera = null;
+  #heard = null;  // the newest word from the picture's socket, which is quicker than the poll
+
+  constructor(id, onChange) {
+    this.onChange = onChange;
+    this.element = document.getElementById('camera').content.firstElementChild.cloneNode(true);
+    this.part = (selector) => this.element.querySelector(selector);
+    this.element.dataset.testid = `camera-${id}`;
+    for (const [selector, hook] of Object.entries(TEST_HOOKS)) this.part(selector).dataset.testid = `${hook}-${id}`;
+    this.picture = new LivePicture(this.part('canvas'), () => socketAddress(id), (news) => this.#hear(news));
+  }
+
+  get name() {
+    return this.#camera.name || this.#camera.id;
+  }
+
+  /** The sentry's state, or `unknown` if either source cannot see: never "nobody" on half a word. */
+  get state() {
+    const heard = this.#heard && performance.now() - this.#heard.at < FRESH_MS ? this.#heard : null;
+    if (!this.#camera.known || heard?.known === false) return 'unknown';
+    const state = heard?.state ?? this.#camera.state;
+    return Object.hasOwn(WORDS, state) ? state : 'unknown';
+  }
+
+  update(camera) {
+    this.#camera = camera;
+    this.show();
+  }
+
+  #hear({ state, known }) {
+    const before = this.#heard;
+    this.#heard = { state, known, at: performance.now() };
+    if (before?.state !== state || before?.known !== known) this.onChange();
+  }
+
+  show() {
+    const { state, picture, part } = this;
+    const camera = this.#camera;
+    this.element.dataset.state = state;
+    say(part('h2'), this.name);
+    say(part('.state'), WORDS[state]);
+    say(part('.detail'), this.#detail(state));
+    say(part('.figures'), `${figure(camera.fps, 1)} fps · ${figure(camera.latency_ms, 0)} ms latency`);
+    part('canvas').setAttribute('aria-label', `Live picture of ${this.name}`);
+
+    const fault = state === 'unknown' ? WORDS.unknown : picture.stalled ? 'Picture stalled' : '';
+    say(part('.picture-fault'), fault);
+    part('.picture-fault').hidden = !fault;
+    part('.picture').classList.toggle('faulty', Boolean(fault));
+    if (picture.ratio) this.element.style.setProperty('--ratio', picture.ratio.toFixed(4));
+
+    const told = visits(camera.transitions ?? []).map((visit) => ({ ...visit, time: timeOf(visit.at) }));
+    fill(part('.visits ol'), told.length ? told : [{ kind: 'empty', words: 'Nobody came yet.' }], visitLine);
+  }
+
+  #detail(state) {
+    const { reason, person_count: people, transitions } = this.#camera;
+    if (state === 'unknown') return reason || 'The reason is not known yet';
+    const last = transitions?.at(-1);
+    return [
+      state === 'tracking' && people > 1 && `${people} people`,
+      last?.state === state && `since ${timeOf(last.wall_ms)}`,
+    ].filter(Boolean).join(' · ');
+  }
+}
+
+function visitLine({ kind, words, at, time, extra }) {
+  if (!time) return make('li', { className: kind }, words);
+  const when = make('span', {}, make('time', { dateTime: new Date(at).toISOString() }, time));
+  if (extra) when.append(make('small', {}, ` · ${extra}`));
+  return make('li', { className: kind }, `${words} `, when);
+}
+
+/** A measured value, or a dash where there is none. */
+function figure(value, digits) {
+  return Number.isFinite(value) ? value.toFixed(digits) : '–';
+}

@@ -1,0 +1,60 @@
+"""JPEGs for viewers: the camera's own where it gives them, encoded here where it does not, smaller for Home Assistant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import simplejpeg
+
+from appliance.messages import PixelFormat
+
+if TYPE_CHECKING:
+    from appliance.messages import Frame
+
+QUALITY = 80
+_QUALITIES = (75, 60, 45, 30, 15)
+_EIGHTHS = 8
+
+
+def jpeg_of(frame: Frame) -> bytes:
+    """Return a frame's JPEG, as a copy: it outlives the slot. ValueError: the picture cannot be encoded."""
+    info = frame.info
+    if info.format is PixelFormat.JPEG:
+        return bytes(frame.data)
+    flat: Any = np.frombuffer(frame.data, np.uint8)
+    if info.format is PixelFormat.I420:
+        luma = info.width * info.height
+        planes = flat[:luma].reshape(info.height, info.width)
+        chroma = flat[luma:].reshape(2, info.height // 2, info.width // 2)
+        encoded: bytes = simplejpeg.encode_jpeg_yuv_planes(planes, chroma[0], chroma[1], QUALITY)
+        return encoded
+    match info.format:
+        case PixelFormat.YUYV:
+            rgb = cv2.cvtColor(flat.reshape(info.height, info.width, 2), cv2.COLOR_YUV2RGB_YUYV)
+        case PixelFormat.NV12:
+            rgb = cv2.cvtColor(flat.reshape(-1, info.width), cv2.COLOR_YUV2RGB_NV12)
+        case _:
+            rgb = flat.reshape(info.height, info.width, 3)
+    encoded = simplejpeg.encode_jpeg(rgb, QUALITY, "RGB", "420")
+    return encoded
+
+
+def reduced(jpeg: bytes, max_width: int, max_bytes: int) -> bytes:
+    """Return the JPEG no wider than `max_width` and no longer than `max_bytes` (as far as the lowest quality goes).
+
+    The width is the largest eighth of the original's that fits: libjpeg decodes at that scale for next to nothing.
+    ValueError: it is no JPEG.
+    """
+    _, width, _, _ = simplejpeg.decode_jpeg_header(jpeg)
+    if width <= max_width and len(jpeg) <= max_bytes:
+        return jpeg
+    eighths = max(1, min(_EIGHTHS, max_width * _EIGHTHS // width))
+    picture = simplejpeg.decode_jpeg(jpeg, "RGB", min_width=-(-width * eighths // _EIGHTHS), min_factor=1)
+    smaller = b""
+    for quality in _QUALITIES:
+        smaller = simplejpeg.encode_jpeg(picture, quality, "RGB", "420")
+        if len(smaller) <= max_bytes:
+            break
+    return smaller

@@ -1,0 +1,77 @@
+"""The gateway's process: one asyncio loop for viewers, page and picture bridge."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from appliance.gateway.bridge import Bridge
+from appliance.gateway.live import Live
+from appliance.gateway.web import Web
+from appliance.messages import Health
+from appliance.stage import StageRefusedError
+
+if TYPE_CHECKING:
+    from appliance.stage import StageContext
+
+log = logging.getLogger(__name__)
+
+BEAT_S = 0.5
+SHUTDOWN_S = 1.0
+
+
+def run(context: StageContext) -> None:
+    """Serve until told to stop. StageRefusedError: the address cannot be listened on."""
+    asyncio.run(_serve(context))
+
+
+async def _serve(context: StageContext) -> None:
+    settings = context.settings
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(context.stop.fileno(), stopped.set)
+    lives = {camera.id: Live(context.folder, camera) for camera in settings.cameras}
+    for live in lives.values():
+        live.attach()
+    runner = web.AppRunner(
+        Web(settings, context.folder, lives).application(), access_log=None, shutdown_timeout=SHUTDOWN_S
+    )
+    await runner.setup()
+    bridge = Bridge(settings, list(lives.values())) if settings.mqtt.enabled else None
+    try:
+        address = await _listen(runner, settings.gateway.host, settings.gateway.port)
+        log.info("live view at %s", address)
+        context.pulse.facts["address"] = address
+        context.pulse.health = Health.RUNNING
+        if bridge is not None:
+            bridge.start()
+        while not stopped.is_set():
+            context.pulse.counters["viewers"] = sum(live.viewers for live in lives.values())
+            context.pulse.beat()
+            try:
+                await asyncio.wait_for(stopped.wait(), BEAT_S)
+            except TimeoutError:
+                continue
+    finally:
+        loop.remove_reader(context.stop.fileno())
+        if bridge is not None:
+            await bridge.stop()
+        await runner.cleanup()
+        for live in lives.values():
+            live.close()
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> str:
+    site = web.TCPSite(runner, host, port)
+    try:
+        await site.start()
+    except OSError as error:
+        raise StageRefusedError(
+            f"gateway: cannot listen on {host}:{port} ({error.strerror}); set gateway.port to a free one, 0 finds it"
+        ) from error
+    bound = runner.addresses[0][1]
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{bound}/"

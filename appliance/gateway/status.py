@@ -1,0 +1,107 @@
+"""What the page and the probes ask: is everybody there, and what do the cameras see? Built from heartbeats and states."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from appliance import __version__
+from appliance.messages import Health
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from appliance.gateway.live import Live
+    from appliance.messages import Heartbeat, SourceHealth
+
+STAGES = ("capture", "inference", "controller", "gateway")
+STALE_NS = 3_000_000_000
+
+
+def fresh(beats: Mapping[str, Heartbeat]) -> dict[str, Heartbeat]:
+    """Return the heartbeats that can be believed."""
+    now = time.monotonic_ns()
+    return {name: beat for name, beat in beats.items() if now - beat.beat_ns < STALE_NS}
+
+
+def status(instance: str, lives: Sequence[Live], beats: Mapping[str, Heartbeat]) -> dict[str, Any]:
+    """Return `api/status`: the page's whole knowledge besides the pictures."""
+    inference = beats.get("inference")
+    controller = beats.get("controller")
+    return {
+        "instance": instance,
+        "version": __version__,
+        "model": {"name": inference.facts.get("model", "") if inference else "", "notice": ""},
+        "stages": [_stage(name, beats.get(name)) for name in STAGES],
+        "mqtt": controller.facts.get("mqtt", "unknown") if controller else "unknown",
+        "cameras": [_camera(live, beats) for live in lives],
+    }
+
+
+def trouble(lives: Sequence[Live], beats: Mapping[str, Heartbeat]) -> list[str]:
+    """Return what is wrong, for /healthz; empty where all is well. A camera is well while its frames are *looked at*,
+    or when it is a clip that has ended."""
+    wrong = [f"{name} is not running" for name in STAGES if name not in beats and name != "gateway"]
+    for live in lives:
+        source = _source(beats, f"capture.{live.camera.id}", live.camera.id)
+        ended = source is not None and source.health is Health.ENDED
+        known, reason = _knowledge(live, beats)
+        if not known and not ended:
+            wrong.append(f"{live.camera.id}: {reason}")
+    return wrong
+
+
+def _stage(name: str, beat: Heartbeat | None) -> dict[str, str]:
+    if beat is None:
+        return {"name": name, "health": "failed", "reason": "not running"}
+    return {"name": name, "health": beat.health.label, "reason": beat.reason}
+
+
+def _camera(live: Live, beats: Mapping[str, Heartbeat]) -> dict[str, Any]:
+    camera = live.camera
+    known, reason = _knowledge(live, beats)
+    state = live.state
+    capture = beats.get(f"capture.{camera.id}")
+    inference = beats.get("inference")
+    return {
+        "id": camera.id,
+        "name": camera.label,
+        "known": known,
+        "reason": reason,
+        "state": state.state.label if state else "standby",
+        "mode": state.mode.label if state else "standby",
+        "person_count": state.person_count if state else 0,
+        "fps": round(capture.counters.get("fps", 0.0), 1) if capture else None,
+        "latency_ms": _rounded(inference.counters.get(f"latency_ms.{camera.id}")) if inference else None,
+        "viewers": live.viewers,
+        "transitions": [
+            {
+                "state": transition.state.label,
+                "previous_state": transition.previous.label,
+                "wall_ms": transition.wall_ns // 1_000_000,
+                "frame_number": transition.frame_number,
+                "confidence": round(transition.confidence, 3),
+            }
+            for transition in (state.transitions if state else ())
+        ],
+    }
+
+
+def _knowledge(live: Live, beats: Mapping[str, Heartbeat]) -> tuple[bool, str]:
+    """Can the camera's state be believed, and if not, why?"""
+    state = live.state
+    if state is None:
+        return False, "the controller is not running"
+    if state.known:
+        return True, ""
+    source = _source(beats, "controller", live.camera.id)
+    return False, source.reason if source else "starting"
+
+
+def _source(beats: Mapping[str, Heartbeat], name: str, camera: str) -> SourceHealth | None:
+    beat = beats.get(name)
+    return next((s for s in beat.sources if s.camera == camera), None) if beat else None
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)

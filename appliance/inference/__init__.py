@@ -1,0 +1,1 @@
+"""Inference: frames in, RF-DETR's detections out."""

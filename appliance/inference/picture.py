@@ -1,0 +1,70 @@
+"""From a frame as the camera gave it to an RGB picture, in buffers that are reused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import simplejpeg
+
+from appliance.messages import PixelFormat
+
+if TYPE_CHECKING:
+    from appliance.inference.rfdetr import Bytes
+    from appliance.messages import Frame
+
+
+class PictureError(Exception):
+    """This frame holds no picture; the next may."""
+
+
+class Decoder:
+    """Decodes frames for a model whose input is `side` pixels wide and high.
+
+    A JPEG is decoded once, at libjpeg's smallest scale that still covers the input; raw formats are converted whole.
+    """
+
+    def __init__(self, side: int) -> None:
+        self._side = side
+        self._buffers: dict[tuple[int, ...], Any] = {}
+
+    def decode(self, frame: Frame) -> Bytes:
+        """Return uint8 [height, width, 3], RGB; overwritten by the next call. PictureError: it is broken."""
+        info = frame.info
+        if info.format is PixelFormat.JPEG:
+            return self._jpeg(frame.data, info.width, info.height)
+        flat = np.frombuffer(frame.data, np.uint8)
+        rgb = self._buffer((info.height, info.width, 3))
+        match info.format:
+            case PixelFormat.RGB24:
+                np.copyto(rgb, flat.reshape(rgb.shape))
+            case PixelFormat.YUYV:
+                cv2.cvtColor(flat.reshape(info.height, info.width, 2), cv2.COLOR_YUV2RGB_YUYV, dst=rgb)
+            case PixelFormat.NV12:
+                cv2.cvtColor(flat.reshape(-1, info.width), cv2.COLOR_YUV2RGB_NV12, dst=rgb)
+            case PixelFormat.I420:
+                cv2.cvtColor(flat.reshape(-1, info.width), cv2.COLOR_YUV2RGB_I420, dst=rgb)
+        return rgb
+
+    def _jpeg(self, data: memoryview, width: int, height: int) -> Bytes:
+        try:
+            picture: Bytes = simplejpeg.decode_jpeg(
+                data,
+                "RGB",
+                min_height=self._side,
+                min_width=self._side,
+                min_factor=1,
+                buffer=self._buffer((height, width, 3)),  # a scaled picture takes its beginning
+            )
+        except ValueError as error:
+            raise PictureError(f"broken JPEG: {error}") from None
+        return picture
+
+    def _buffer(self, shape: tuple[int, ...]) -> Any:
+        """One buffer per shape; a camera's size hardly ever changes, so more than a few mean churn: start over."""
+        if shape not in self._buffers:
+            if len(self._buffers) >= 32:
+                self._buffers.clear()
+            self._buffers[shape] = np.empty(shape, np.uint8)
+        return self._buffers[shape]

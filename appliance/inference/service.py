@@ -1,0 +1,179 @@
+"""One process serves all cameras: the most overdue one's newest frame goes through the model, its rows into the mailbox."""
+
+from __future__ import annotations
+
+import logging
+import select
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from appliance.inference.onnxruntime_cpu import OnnxRuntimeCpu
+from appliance.inference.picture import Decoder, PictureError
+from appliance.inference.rfdetr import Preprocessor, postprocess
+from appliance.inference.schedule import Turn, most_overdue
+from appliance.ipc.errors import CorruptError
+from appliance.ipc.mailbox import publish_detections, subscribe_frames, subscribe_state
+from appliance.messages import CameraState, Clock, Detections, Health, SentryState
+from appliance.telemetry import Rate, RepeatedFault
+
+if TYPE_CHECKING:
+    from appliance.config import Camera, Settings
+    from appliance.inference.detector import Detector
+    from appliance.ipc.publisher import Publisher
+    from appliance.ipc.slots import DetectionsWriter
+    from appliance.ipc.subscriber import Loan, Subscriber
+    from appliance.messages import Frame, FrameInfo
+    from appliance.stage import StageContext
+
+log = logging.getLogger(__name__)
+
+_ALARMED_FPS = 30.0
+"""What a camera without a limit of its own is assumed to give; only the ratio between cameras matters."""
+
+
+def open_detector(settings: Settings) -> Detector:
+    """Load the model. ModelError: it cannot be used, and why."""
+    model = settings.model
+    if model.path is None:
+        raise ValueError("settings without a model are refused when they are loaded")
+    return OnnxRuntimeCpu(model.path, None if model.threads == "auto" else model.threads)
+
+
+def run(context: StageContext) -> None:
+    """Serve all cameras until told to stop. ModelError: the model cannot be used."""
+    detector = open_detector(context.settings)
+    info = detector.info
+    log.info("model %s, %d pixels, on %s", info.name, info.side, detector.backend)
+    context.pulse.facts.update(model=info.name, backend=detector.backend, side=str(info.side))
+    watch = _Watch(context, detector)
+    try:
+        watch.warm_up()
+        context.pulse.health = Health.RUNNING
+        context.pulse.beat(now=True)
+        watch.serve()
+    finally:
+        watch.close()
+
+
+@dataclass(slots=True)
+class _Lens:
+    """One camera's ends of its channels."""
+
+    camera: Camera
+    frames: Subscriber[Frame]
+    states: Subscriber[CameraState]
+    detections: Publisher[DetectionsWriter]
+    fault: RepeatedFault
+    state: CameraState = field(default_factory=CameraState)
+    last_s: float = 0.0
+    broken: int = 0
+
+    @property
+    def period_s(self) -> float:
+        """How often this camera wants to be looked at, by its sentry's state."""
+        if self.state.state is SentryState.STANDBY:
+            return 1 / self.camera.standby_fps
+        return 1 / (self.camera.alarmed_fps or _ALARMED_FPS)
+
+
+class _Watch:
+    """The loop: wait for any camera's frame, look, publish."""
+
+    def __init__(self, context: StageContext, detector: Detector) -> None:
+        self._context = context
+        self._detector = detector
+        self._threshold = context.settings.model.threshold
+        self._decoder = Decoder(detector.info.side)
+        self._preprocessor = Preprocessor(detector.info.side)
+        self._rate = Rate()
+        self._inferred = 0
+        self._lenses: list[_Lens] = []
+        for camera in context.settings.cameras:
+            self._lenses.append(
+                _Lens(
+                    camera,
+                    subscribe_frames(context.folder, camera.id, "inference"),
+                    subscribe_state(context.folder, camera.id, "inference"),
+                    publish_detections(context.folder, camera.id),
+                    RepeatedFault(log, f"camera {camera.id}"),
+                )
+            )
+
+    def warm_up(self) -> None:
+        """Run once on grey: the first run allocates, and no camera should wait for that."""
+        self._preprocessor.tensor.fill(0)
+        self._detector.detect(self._preprocessor.tensor)
+
+    def serve(self) -> None:
+        poller = select.poll()
+        poller.register(self._context.stop.fileno(), select.POLLIN)
+        for lens in self._lenses:
+            poller.register(lens.frames.fileno(), select.POLLIN)
+            poller.register(lens.states.fileno(), select.POLLIN)
+        while not self._context.stop:
+            ready = {fd for fd, _ in poller.poll(500)}  # half a second: the heartbeat must go on
+            for lens in self._lenses:
+                if lens.states.fileno() in ready:
+                    self._listen(lens)
+            waiting = [lens for lens in self._lenses if lens.frames.fileno() in ready]
+            turn = most_overdue(
+                (Turn(lens.camera.id, lens.last_s, lens.period_s) for lens in waiting), time.monotonic()
+            )
+            if turn is not None:
+                self._look(next(lens for lens in waiting if lens.camera.id == turn.camera))
+            self._context.pulse.beat()
+
+    def close(self) -> None:
+        for lens in self._lenses:
+            lens.frames.close()
+            lens.states.close()
+            lens.detections.close()
+
+    def _listen(self, lens: _Lens) -> None:
+        try:
+            lens.state = lens.states.take() or lens.state
+        except CorruptError as error:
+            lens.fault.report(error)
+
+    def _look(self, lens: _Lens) -> None:
+        try:
+            loan = lens.frames.receive()
+            if loan is None:
+                return
+            lens.last_s = time.monotonic()
+            began = time.perf_counter_ns()
+            frame = self._prepare(loan)
+        except (CorruptError, PictureError) as error:
+            lens.broken += 1
+            lens.fault.report(error)
+            self._context.pulse.counters[f"frames_broken.{lens.camera.id}"] = lens.broken
+            return
+        dets, labels = self._detector.detect(self._preprocessor.tensor)
+        rows = postprocess(dets, labels, frame.width, frame.height, self._threshold)
+        took = time.perf_counter_ns() - began
+        writer = lens.detections.borrow()
+        writer.write(Detections(frame, rows.boxes, rows.scores, rows.class_ids, took))
+        lens.detections.send(writer)
+        lens.fault.heal()
+        self._count(lens, frame, took)
+
+    def _prepare(self, loan: Loan[Frame]) -> FrameInfo:
+        """Fill the model's input; the slot goes back before the model runs."""
+        try:
+            frame = loan.value
+            self._preprocessor.fill(self._decoder.decode(frame))
+            return frame.info
+        finally:
+            loan.release()
+
+    def _count(self, lens: _Lens, frame: FrameInfo, took_ns: int) -> None:
+        self._inferred += 1
+        self._rate.count()
+        counters = self._context.pulse.counters
+        counters["frames_inferred"] = self._inferred
+        counters["inferences_per_second"] = self._rate.per_second
+        counters[f"inference_ms.{lens.camera.id}"] = took_ns / 1e6
+        counters[f"frames_lost.{lens.camera.id}"] = lens.frames.lost
+        if frame.clock is Clock.MONOTONIC:
+            counters[f"latency_ms.{lens.camera.id}"] = (time.monotonic_ns() - frame.captured_ns) / 1e6

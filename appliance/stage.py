@@ -1,0 +1,134 @@
+"""What every stage's process has in common: its settings, its run folder, its heartbeat, and how it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from appliance.ipc.heartbeat import HeartbeatFile
+from appliance.messages import Health, Heartbeat, SourceHealth
+from appliance.telemetry import RepeatedFault
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from appliance.config import Settings
+    from appliance.ipc.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
+
+BEAT_S = 1.0
+
+
+class StageRefusedError(Exception):
+    """What the stage was given can never work (a model, a taken address); the text says what would."""
+
+
+@dataclass(slots=True)
+class Pulse:
+    """A process's heartbeat, as it stands. Whoever works sets the fields; `beat` writes them when a second has passed,
+    and is called from the loop that does the work: a loop that hangs stops beating."""
+
+    file: HeartbeatFile
+    name: str
+    health: Health = Health.STARTING
+    reason: str = ""
+    sources: dict[str, SourceHealth] = field(default_factory=dict)
+    counters: dict[str, float] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
+    started_wall_ns: int = field(default_factory=time.time_ns)
+    _due: float = 0.0
+    _fault: RepeatedFault = field(default_factory=lambda: RepeatedFault(log, "cannot write the heartbeat"))
+
+    def source(self, camera: str, health: Health, reason: str = "") -> None:
+        """Say how a camera is doing, at once when that changed."""
+        said = SourceHealth(camera, health, reason)
+        if self.sources.get(camera) != said:
+            self.sources[camera] = said
+            self.beat(now=True)
+
+    def beat(self, *, now: bool = False) -> None:
+        """Write the heartbeat if one is due, or `now`. A full file system is reported, never raised."""
+        moment = time.monotonic()
+        if not now and moment < self._due:
+            return
+        self._due = moment + BEAT_S
+        beat = Heartbeat(
+            stage=self.name,
+            health=self.health,
+            beat_ns=time.monotonic_ns(),
+            started_wall_ns=self.started_wall_ns,
+            reason=self.reason,
+            sources=tuple(self.sources.values()),
+            counters=dict(self.counters),
+            facts=dict(self.facts),
+        )
+        try:
+            self.file.write(beat)
+        except OSError as error:
+            self._fault.report(error)
+        else:
+            self._fault.heal()
+
+
+class Stop:
+    """Set by SIGTERM, SIGINT, or the supervisor's death. A pipe makes it readable for poll and asyncio too."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._event = threading.Event()
+
+    def __bool__(self) -> bool:
+        return self._event.is_set()
+
+    def fileno(self) -> int:
+        return self._read
+
+    def set(self) -> None:
+        if not self._event.is_set():
+            self._event.set()
+            os.write(self._write, b"x")
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep, but not past a stop; True once it is set."""
+        return self._event.wait(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class StageContext:
+    """What a stage's `run` is given."""
+
+    settings: Settings
+    folder: RunFolder
+    pulse: Pulse
+    stop: Stop
+
+
+def stop_on_signals() -> Stop:
+    """Return a Stop that SIGTERM and SIGINT set."""
+    stop = Stop()
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, handle)
+    return stop
+
+
+def stop_with_supervisor(stop: Stop) -> None:
+    """Stop when standard input ends: the supervisor holds the other end of that pipe for as long as it lives, so even a
+    killed one leaves no stage behind."""
+
+    def watch() -> None:
+        while os.read(sys.stdin.fileno(), 1024):
+            pass
+        stop.set()
+
+    threading.Thread(target=watch, name="lifeline", daemon=True).start()

@@ -1,0 +1,197 @@
+"""Starts child processes, restarts the dead and the silent with bounded backoff, stops them together.
+
+`porchlight run` supervises the four stages with it, and `stage capture` one process per camera.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import random
+import select
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from appliance.ipc.heartbeat import HeartbeatFile, read_heartbeats
+from appliance.messages import Health
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from appliance.stage import StageContext
+
+log = logging.getLogger(__name__)
+
+REFUSED = 2
+"""Exit code of a stage that was given something it can never work with; the text is on stderr."""
+START_PATIENCE_S = 60.0
+"""How long a starting stage (a large model on a small board) may go without a heartbeat."""
+STOP_PATIENCE_S = 4.0
+"""Between SIGTERM and SIGKILL: the promise is that all is stopped within five seconds."""
+WELL_S = 10.0
+"""A stage that ran this long was well: the next death starts the backoff anew."""
+BACKOFF_FIRST_S = 0.5
+
+
+@dataclass(slots=True)
+class Child:
+    """One process to keep alive. `name` is its heartbeat's."""
+
+    name: str
+    arguments: Sequence[str]
+    process: subprocess.Popen[bytes] | None = None
+    pidfd: int = -1
+    started_s: float = 0.0
+    start_at_s: float = 0.0
+    deaths: int = 0
+    was_running: bool = False
+    refused: bool = False
+
+
+class ChildRefusedError(Exception):
+    """A stage refused its settings when it first started; it has said why on stderr."""
+
+
+class Supervisor:
+    """Keeps `children` alive until told to stop."""
+
+    def __init__(
+        self,
+        context: StageContext,
+        children: Sequence[Child],
+        *,
+        restart_most_s: float,
+        silence_s: float,
+    ) -> None:
+        self._folder = context.folder
+        self._children = children
+        self._pulse = context.pulse
+        self._stop = context.stop
+        self._restart_most_s = restart_most_s
+        self._silence_s = silence_s
+
+    def run(self, first: Sequence[str] = ()) -> None:
+        """Start everything and stay until a stop; then end everything.
+
+        The children named in `first` go first and must come up before the others start, so that a refused model or a
+        taken port starts nothing by half: ChildRefusedError.
+        """
+        try:
+            self._start_first([child for child in self._children if child.name in first])
+            self._pulse.health = Health.RUNNING
+            while not self._stop:
+                self._start_due()
+                self._wait(0.5)
+                self._look_for_silence()
+        finally:
+            self._end_all()
+
+    def _start_first(self, children: list[Child]) -> None:
+        for child in children:
+            self._start(child)
+        deadline = time.monotonic() + START_PATIENCE_S
+        while not self._stop and not all(child.was_running for child in children):
+            self._wait(0.1)
+            self._look_for_silence()
+            for child in children:
+                if child.process is None and child.refused:
+                    raise ChildRefusedError(child.name)
+            self._start_due(only=children)
+            if time.monotonic() > deadline:
+                log.warning("still starting after %.0f s; going on with the others", START_PATIENCE_S)
+                return
+
+    def _start_due(self, only: Sequence[Child] | None = None) -> None:
+        for child in self._children if only is None else only:
+            if child.process is None and time.monotonic() >= child.start_at_s and not self._stop:
+                self._start(child)
+
+    def _start(self, child: Child) -> None:
+        child.process = subprocess.Popen(
+            [sys.executable, "-m", "appliance.cli", *child.arguments, "--supervised"],
+            stdin=subprocess.PIPE,  # its end tells the child that we are gone
+        )
+        child.pidfd = os.pidfd_open(child.process.pid)
+        child.started_s = time.monotonic()
+        child.was_running = False
+        log.debug("started %s", child.name)
+
+    def _wait(self, seconds: float) -> None:
+        """Until a child dies, a stop comes, or the time is up: a death is seen at once."""
+        poller = select.poll()
+        poller.register(self._stop.fileno(), select.POLLIN)
+        for child in self._children:
+            if child.process is not None:
+                poller.register(child.pidfd, select.POLLIN)
+        poller.poll(seconds * 1000)
+        for child in self._children:
+            if child.process is not None and child.process.poll() is not None:
+                self._bury(child)
+        self._pulse.beat()
+
+    def _bury(self, child: Child) -> None:
+        """Take note of a death: nobody must believe its last heartbeat, and the next life is due after a pause."""
+        if child.process is None:
+            return
+        code = child.process.wait()
+        self._close(child)
+        HeartbeatFile(self._folder, child.name).remove()
+        now = time.monotonic()
+        if now - child.started_s > WELL_S:
+            child.deaths = 0
+        child.deaths += 1
+        child.refused = code == REFUSED
+        backoff = min(BACKOFF_FIRST_S * 2 ** (child.deaths - 2), self._restart_most_s) if child.deaths > 1 else 0.0
+        child.start_at_s = now + backoff * random.uniform(0.8, 1.2)
+        self._pulse.counters[f"restarts.{child.name}"] = self._pulse.counters.get(f"restarts.{child.name}", 0) + 1
+        if not self._stop:
+            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+            log.warning("%s %s; starting it again in %.1f s", child.name, how, backoff)
+
+    def _look_for_silence(self) -> None:
+        beats = read_heartbeats(self._folder)
+        now = time.monotonic()
+        for child in self._children:
+            if child.process is None:
+                continue
+            beat = beats.get(child.name)
+            if beat is not None and beat.beat_ns / 1e9 >= child.started_s:
+                child.was_running |= beat.health is Health.RUNNING
+                quiet_s = now - beat.beat_ns / 1e9
+                # The first load of a model blocks its process; what runs must beat.
+                allowed_s = self._silence_s if child.was_running else START_PATIENCE_S
+            else:
+                quiet_s, allowed_s = now - child.started_s, START_PATIENCE_S
+            if quiet_s > allowed_s:
+                log.error("%s has not been heard of for %.0f s; replacing it", child.name, quiet_s)
+                child.process.kill()
+
+    def _end_all(self) -> None:
+        """TERM to all at once, KILL to those that take too long."""
+        living = [child for child in self._children if child.process is not None]
+        for child in living:
+            if child.process is not None:
+                child.process.terminate()
+        deadline = time.monotonic() + STOP_PATIENCE_S
+        for child in living:
+            if child.process is None:
+                continue
+            try:
+                child.process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                log.warning("%s does not stop; killing it", child.name)
+                child.process.kill()
+                child.process.wait()
+            self._close(child)
+
+    def _close(self, child: Child) -> None:
+        if child.process is not None and child.process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                child.process.stdin.close()
+        os.close(child.pidfd)
+        child.process, child.pidfd = None, -1

@@ -1,0 +1,67 @@
+"""Logs: one line per fact, on stderr, the same from every stage. (Traces and metrics join here in a later version.)"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections import deque
+
+
+class RepeatedFault:
+    """A fault that lasts: told once as a warning, then at debug, then once when it heals."""
+
+    def __init__(self, log: logging.Logger, what: str) -> None:
+        self._log = log
+        self._what = what
+        self._since: float | None = None
+
+    def report(self, reason: object) -> None:
+        level = logging.DEBUG if self._since is not None else logging.WARNING
+        if self._since is None:
+            self._since = time.monotonic()
+        self._log.log(level, "%s: %s", self._what, reason)
+
+    def heal(self) -> None:
+        if self._since is not None:
+            self._log.info("%s: well again after %.0f s", self._what, time.monotonic() - self._since)
+            self._since = None
+
+
+def set_up_logs(process: str, level: str) -> None:
+    """Log this process's lines under its stage's name."""
+    handler = logging.StreamHandler(sys.stderr)
+    formatter = logging.Formatter(
+        f"%(asctime)s.%(msecs)03d %(levelname)-7s {process}: %(message)s", "%Y-%m-%d %H:%M:%S"
+    )
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    # What libraries say of their daily work is no fact of ours.
+    for noisy in ("aiohttp.access", "asyncio", "libav"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+class Rate:
+    """Events per second over the last few seconds, measured."""
+
+    def __init__(self, window_s: float = 5.0) -> None:
+        self._window_s = window_s
+        self._times: deque[float] = deque()
+
+    def count(self) -> None:
+        self._times.append(time.monotonic())
+        self._forget()
+
+    @property
+    def per_second(self) -> float:
+        """Intervals over the time they took; 0 with fewer than two events in the window."""
+        self._forget()
+        if len(self._times) < 2:
+            return 0.0
+        return (len(self._times) - 1) / max(self._times[-1] - self._times[0], 1e-6)
+
+    def _forget(self) -> None:
+        while self._times and self._times[0] < time.monotonic() - self._window_s:
+            self._times.popleft()
