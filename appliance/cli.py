@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says; return the exit code: 0, 1 (failed) or 2 (refused: trying again changes nothing)."""
+    """Do what the command line says. Return 0, 1 (failed) or 2 (refused: trying again changes nothing)."""
     options = _parser().parse_args(arguments)
     try:
         settings = load(options.config, os.environ)
@@ -41,7 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{options.config}: all settings are well; cameras: {_names(settings) or 'none yet'}")
         return 0
     if not settings.cameras:
-        print(f"{options.config}: cameras: there is none to watch; add one, with an id and a source", file=sys.stderr)
+        print(
+            f"{options.config}: cameras: there is none to watch; add one, with an id and a source",
+            file=sys.stderr,
+        )
         return REFUSED
     try:
         return _run(options, settings) if options.command == "run" else _stage(options, settings)

@@ -2,8 +2,8 @@
 
 Values only. How they lie in shared memory is `appliance.ipc`'s business; nothing beyond it sees a FlatBuffer.
 
-Times: `captured_ns` is CLOCK_MONOTONIC (the driver's own timestamp where it gives one); in a lockstep replay it is scene
-time on the same axis (see `Clock`). `wall_ns` is the same instant in UTC, nanoseconds since 1970.
+Times: `captured_ns` is CLOCK_MONOTONIC (the driver's own timestamp where it gives one); in a lockstep replay it is
+scene time on the same axis (see `Clock`). `wall_ns` is the same instant in UTC, nanoseconds since 1970.
 """
 
 from __future__ import annotations

@@ -68,14 +68,10 @@ class Connection:
         self._on_up = on_up
         self._loop = asyncio.get_running_loop()
         self._fault = RepeatedFault(log, f"MQTT broker {settings.host}:{settings.port}")
-        client = Client(
-            CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTProtocolVersion.MQTTv311
-        )
+        client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTProtocolVersion.MQTTv311)
         if settings.username is not None:
             password = settings.password
-            client.username_pw_set(
-                settings.username, password.get_secret_value() if password is not None else None
-            )
+            client.username_pw_set(settings.username, password.get_secret_value() if password is not None else None)
         client.will_set(status_topic, OFFLINE, qos=1, retain=True)
         client.reconnect_delay_set(1, RECONNECT_MOST_S)
         client.max_queued_messages_set(UNSENT_MOST)

@@ -11,7 +11,6 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from appliance.ipc.heartbeat import HeartbeatFile
 from appliance.messages import Health, Heartbeat, SourceHealth
 from appliance.telemetry import RepeatedFault
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from appliance.config import Settings
+    from appliance.ipc.heartbeat import HeartbeatFile
     from appliance.ipc.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,8 @@ class StageRefusedError(Exception):
 @dataclass(slots=True)
 class Pulse:
     """A process's heartbeat, as it stands. Whoever works sets the fields; `beat` writes them when a second has passed,
-    and is called from the loop that does the work: a loop that hangs stops beating."""
+    and is called from the loop that does the work: a loop that hangs stops beating.
+    """
 
     file: HeartbeatFile
     name: str
@@ -124,7 +125,8 @@ def stop_on_signals() -> Stop:
 
 def stop_with_supervisor(stop: Stop) -> None:
     """Stop when standard input ends: the supervisor holds the other end of that pipe for as long as it lives, so even a
-    killed one leaves no stage behind."""
+    killed one leaves no stage behind.
+    """
 
     def watch() -> None:
         while os.read(sys.stdin.fileno(), 1024):

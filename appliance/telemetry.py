@@ -1,4 +1,4 @@
-"""Logs: one line per fact, on stderr, the same from every stage. (Traces and metrics join here in a later version.)"""
+"""Logs: one line per fact, on stderr, the same from every stage. (Traces and metrics join here in a later version.)."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ the next start `removing()` makes of it the announcement that also takes away wh
 empty retained message on the same topic removes the device.
 """
 
-from .controls import AlarmControlPanel, Button, Number, Switch, Update
+from .controls import ACTION_AND_CODE, AlarmControlPanel, Button, Number, Switch, Update
 from .device import Availability, Device, Origin
 from .entity import Component, Entity
 from .payload import DevicePayload, published, removing
@@ -36,6 +36,7 @@ from .vocabulary import (
 )
 
 __all__ = [
+    "ACTION_AND_CODE",
     "BY_DEVICE_CLASS",
     "STATE_CLASSES",
     "UNITS",

@@ -4,7 +4,7 @@
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from .entity import Entity
 from .measured import check_unit
@@ -18,6 +18,9 @@ from .vocabulary import (
     SwitchDeviceClass,
     UpdateDeviceClass,
 )
+
+ACTION_AND_CODE: Final = "{{ {'action': action, 'code': code} | to_json }}"
+"""A `command_template` that sends both as JSON, whatever the code holds; it is null where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +72,7 @@ class Number(Entity):
         numeric = self.device_class not in NOT_NUMERIC
         self._demand(numeric, "device_class", f"is {self.device_class}, which is no number", "use a Sensor")
         check_unit(self.where, self.device_class, self.unit_of_measurement)
-        self._demand(
-            self.min <= self.max, "min", f"is {self.min}, above max {self.max}", "let it be the lower"
-        )
+        self._demand(self.min <= self.max, "min", f"is {self.min}, above max {self.max}", "let it be the lower")
         self._needs("value_template", "state_topic")
 
 
@@ -124,8 +125,8 @@ class AlarmControlPanel(Entity):
     pending, triggered and disarming.
 
     With a `code`, Home Assistant asks for one and sends it to the appliance, which alone knows it;
-    `command_template` must carry it. A `code_*_required` that is None follows: required where there is a
-    code. With no code none may be required, or Home Assistant refuses to arm.
+    `command_template` must carry it, as ACTION_AND_CODE does. A `code_*_required` that is None follows:
+    required where there is a code. With no code none may be required, or Home Assistant refuses to arm.
     """
 
     platform: ClassVar[Platform] = Platform.ALARM_CONTROL_PANEL
@@ -152,9 +153,7 @@ class AlarmControlPanel(Entity):
         self._differ("payload_disarm", *arming)
         if self.code is not None:
             wrong = f"{self.command_template!r} does not carry the code"
-            right = (
-                'let it send code as well as action, such as {"action": "{{ action }}", "code": "{{ code }}"}'
-            )
+            right = "use ACTION_AND_CODE, or another that sends both"
             self._demand("code" in self.command_template, "command_template", wrong, right)
             return
         for key, required in self._required().items():

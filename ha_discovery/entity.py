@@ -84,9 +84,7 @@ class Entity(Component):
     def _check_shared(self) -> None:
         if self.name is BY_DEVICE_CLASS:
             right = "give a name, or None if it is the device's main entity"
-            self._demand(
-                self._named_by_device_class(), "name", "is missing, and no device_class names it", right
-            )
+            self._demand(self._named_by_device_class(), "name", "is missing, and no device_class names it", right)
         check_availability(self.where, self.availability or ())
         self._needs("json_attributes_template", "json_attributes_topic")
         entity_id = self.default_entity_id

@@ -15,11 +15,7 @@ def check_unit(where: str, device_class: SensorDeviceClass | None, unit: str | N
     wrong = f"is missing from {device_class}" if unit is None else f"{unit!r} does not suit {device_class}"
     spelled = ", ".join(sorted(each for each in units if each))
     mu = " (µ is U+00B5)" if "µ" in spelled else ""
-    right = (
-        f"use {spelled}{mu}, or leave device_class out"
-        if spelled
-        else f"leave it out: {device_class} has none"
-    )
+    right = f"use {spelled}{mu}, or leave device_class out" if spelled else f"leave it out: {device_class} has none"
     raise DiscoveryError(where, "unit_of_measurement", wrong, right)
 
 

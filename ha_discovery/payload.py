@@ -99,9 +99,7 @@ class DevicePayload:
             other = seen.setdefault(mark, key)
             wrong = f"{mark[-1]!r} is also that of component {other!r}"
             demand(other == key, component.where, mark[0], wrong, "let each have its own")
-        main = [
-            key for key, each in self.components.items() if isinstance(each, Entity) and each.name is None
-        ]
+        main = [key for key, each in self.components.items() if isinstance(each, Entity) and each.name is None]
         wrong = f"is None, the device's main entity, for all of {', '.join(main)}"
         demand(len(main) <= 1, self._where, "name", wrong, "name all but one of them")
 

@@ -143,10 +143,7 @@ _UNITS: Final[Mapping[SensorDeviceClass, str]] = {
 }
 
 UNITS: Final[Mapping[SensorDeviceClass, frozenset[str | None]]] = MappingProxyType(
-    {
-        device_class: frozenset(unit or None for unit in units.split("|"))
-        for device_class, units in _UNITS.items()
-    }
+    {device_class: frozenset(unit or None for unit in units.split("|")) for device_class, units in _UNITS.items()}
 )
 """The units of each device class; None stands for no unit. `MONETARY` is absent: any currency will do."""
 

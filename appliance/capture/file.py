@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from appliance.config import FileSource as FileSettings
 
 _LATE_NS = 500_000_000
-"""A clip that fell this far behind (a suspended machine, a stopped process) goes on from where it is, as a camera would."""
+"""A clip that fell this far behind (a suspended machine, say) goes on from where it is, as a camera would."""
 
 
 class FileSource:
@@ -83,7 +83,7 @@ class FileSource:
         return width, height, PixelFormat.I420, PixelFormat.I420.raw_size(width, height)
 
     def _play(self) -> Iterator[tuple[int, Any]]:
-        """Yield (scene time in ns, picture), round after round; scene time goes on growing where a loop begins again."""
+        """Yield (scene time in ns, picture), round after round; scene time grows on where a loop begins again."""
         offset = latest = -self._frame_ns
         while True:
             offset = latest + self._frame_ns

@@ -32,7 +32,8 @@ class Pace:
 
     def published(self, captured_ns: int) -> Pace:
         """Return the pace after a frame went out. The grid is kept, so that rounding to frames does not slow it down:
-        3 fps of a 10 fps camera are 3 frames a second, not 2.5. Time that was missed is not caught up with."""
+        3 fps of a 10 fps camera are 3 frames a second, not 2.5. Time that was missed is not caught up with.
+        """
         if self.fps is None:
             return replace(self, due_ns=captured_ns)
         period = round(1e9 / self.fps)

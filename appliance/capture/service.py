@@ -172,9 +172,7 @@ class _Capture:
                 self._publisher.close()
             self._publisher = publish_frames(self._context.folder, self._camera.id, room)
             self._room = room
-            log.info(
-                "camera %s: %dx%d %s", self._camera.id, grabbed.width, grabbed.height, grabbed.format.name
-            )
+            log.info("camera %s: %dx%d %s", self._camera.id, grabbed.width, grabbed.height, grabbed.format.name)
         return self._publisher
 
     def _wait_until_observed(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a camera is to capture: something to grab frames from and to retrieve their pictures (V4L2's and OpenCV's words)."""
+"""What a camera is to capture: something to grab frames from and to retrieve their pictures (OpenCV's words)."""
 
 from __future__ import annotations
 

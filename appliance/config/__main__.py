@@ -9,9 +9,7 @@ from appliance.config.schema import render
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m appliance.config", description="Write the settings' JSON schema."
-    )
+    parser = argparse.ArgumentParser(prog="python -m appliance.config", description="Write the settings' JSON schema.")
     parser.add_argument("target", type=Path)
     parser.parse_args().target.write_text(render(), encoding="utf-8")
 

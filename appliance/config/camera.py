@@ -59,9 +59,7 @@ class Camera(Section):
     @classmethod
     def _is_no_topic(cls, value: str) -> str:
         if value in TOPIC_NAMES:
-            raise BadSettingError(
-                f'"{value}" is the name of an MQTT topic of Porchlight', "choose another id"
-            )
+            raise BadSettingError(f'"{value}" is the name of an MQTT topic of Porchlight', "choose another id")
         return value
 
     @field_validator("source")

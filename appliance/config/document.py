@@ -91,9 +91,7 @@ class _Reader:
             # PyYAML lets these through: chr() beyond Unicode, int() of a very long version after %YAML.
             self._break_off(loader.line + 1, "has an escape that names no character", "use single quotes")
         except RecursionError:
-            self._break_off(
-                None, "nests too deeply, or repeats aliases too often", "write it out more simply"
-            )
+            self._break_off(None, "nests too deeply, or repeats aliases too often", "write it out more simply")
         else:
             if isinstance(values, dict):
                 self._draft.values = values

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 RESERVED = frozenset({"PORCHLIGHT_CONFIG", "PORCHLIGHT_LOG"})
 
 # Kubernetes tells every container of every service nearby; one called porchlight-gateway gives such names.
-_KUBERNETES = re.compile(
-    r"PORCHLIGHT(_\w+)?_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
-)
+_KUBERNETES = re.compile(r"PORCHLIGHT(_\w+)?_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
 _KUBERNETES_PORT = re.compile(r"(tcp|udp|sctp)://")
 
 
@@ -60,9 +58,7 @@ def _unknown(name: str, found: Found | None) -> Problem:
     known = [variable(path) for path in value_paths(place)]
     if found is not None:
         example = next(one for one in known if one.startswith(name))
-        return Problem(
-            Origin(name), "", "names a whole group of settings", f"set them one by one, as {example}"
-        )
+        return Problem(Origin(name), "", "names a whole group of settings", f"set them one by one, as {example}")
     # Without the prefix, or every name with it would look much like every other.
     ends = [one.removeprefix(PREFIX) for one in known]
     near = get_close_matches(name.removeprefix(PREFIX).upper(), ends, n=1)

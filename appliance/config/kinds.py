@@ -43,9 +43,7 @@ Word = Annotated[
     Field(pattern=r"^[a-z0-9_]+$", max_length=32),
     Hint("1 to 32 of a-z, 0-9 and _, such as front_door"),
 ]
-Title = Annotated[
-    str, Field(min_length=1, max_length=64), AfterValidator(_clean), Hint("text of 1 to 64 characters")
-]
+Title = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_clean), Hint("text of 1 to 64 characters")]
 Host = Annotated[
     str,
     Field(pattern=r"^[^\s/@]+$", max_length=253),
@@ -56,9 +54,7 @@ Topic = Annotated[
     Field(pattern=r"^[a-zA-Z0-9_-]+(/[a-zA-Z0-9_-]+)*$", max_length=128),
     Hint("words of a-z, A-Z, 0-9, _ and - with / between them"),
 ]
-Text = Annotated[
-    str, Field(min_length=1, max_length=256), AfterValidator(_clean), Hint("text of 1 to 256 characters")
-]
+Text = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_clean), Hint("text of 1 to 256 characters")]
 Secret = Annotated[
     SecretStr,
     Field(min_length=1, max_length=256),

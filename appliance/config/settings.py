@@ -88,9 +88,7 @@ class Mqtt(Section):
     host: Host = Field(default="localhost", description="Host name or address of the broker.")
     port: int = Field(default=1883, strict=True, ge=1, le=65535, description="TCP port of the broker.")
     username: Text | None = Field(default=None, description="User name at the broker. null: none.")
-    password: Secret | None = Field(
-        default=None, description="Password at the broker; needs a user name. null: none."
-    )
+    password: Secret | None = Field(default=None, description="Password at the broker; needs a user name. null: none.")
     discovery_prefix: Topic = Field(
         default="homeassistant", description="First part of the discovery topics, as set in Home Assistant."
     )
@@ -122,9 +120,7 @@ class Gateway(Section):
         default="127.0.0.1",
         description="Address to listen on. 127.0.0.1: this machine alone; 0.0.0.0: any, needs a token.",
     )
-    port: int = Field(
-        default=8099, strict=True, ge=0, le=65535, description="TCP port to listen on. 0: any free one."
-    )
+    port: int = Field(default=8099, strict=True, ge=0, le=65535, description="TCP port to listen on. 0: any free one.")
     token: Token | None = Field(
         default=None,
         validate_default=True,

@@ -93,9 +93,7 @@ def _what(item: ErrorDetails, found: Found) -> str:
 
 def _hint(item: ErrorDetails, found: Found) -> str:
     if found.section is not None:
-        return (
-            f'write "name: value" lines below it, indented; known are {", ".join(found.section.model_fields)}'
-        )
+        return f'write "name: value" lines below it, indented; known are {", ".join(found.section.model_fields)}'
     if found.field is None:
         return "leave it out"
     right = _right(found.field.annotation, found.field.metadata)

@@ -99,9 +99,7 @@ def _camera(hub_id: str, camera: Camera, topics: Topics) -> ha.DevicePayload:
         ha.Availability(topic=topic("connectivity"), payload_available="ON", payload_not_available="OFF"),
     )
     components: dict[str, ha.Component] = {
-        "camera": ha.Camera(
-            unique_id=f"{device_id}_camera", name=None, topic=topic("camera"), availability=shown
-        ),
+        "camera": ha.Camera(unique_id=f"{device_id}_camera", name=None, topic=topic("camera"), availability=shown),
         "person": ha.BinarySensor(
             unique_id=f"{device_id}_person",
             name="Person",

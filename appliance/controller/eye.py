@@ -5,7 +5,7 @@ Values in, values out: the service feeds it detections, heartbeats and the time,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from appliance.controller.sentry import Look, Sentry, SentrySettings
@@ -25,7 +25,7 @@ STALE_PERIODS = 3
 class Eye:
     """`blind_because` is why the last known state must not be believed; empty while it may."""
 
-    sentry: Sentry = Sentry()
+    sentry: Sentry = field(default_factory=Sentry)
     blind_because: str = "nothing was seen yet"
     person_count: int = 0
     confidence: float = 0.0
@@ -54,7 +54,7 @@ class Eye:
         )
 
     def see(self, detections: Detections, settings: SentrySettings, threshold: float, now_s: float) -> Eye:
-        """Return the eye after one more frame. What it was blind for is over: the frame came through the whole chain."""
+        """Return the eye after one more frame, which came through the whole chain: it is not blind any more."""
         frame = detections.frame
         scores = detections.scores[(detections.class_ids == PERSON) & (detections.scores >= threshold)]
         count = len(scores)
@@ -74,7 +74,7 @@ class Eye:
         )
 
     def check(self, now_s: float, standby_fps: float, broken_link: str) -> Eye:
-        """Return the eye after a look at the clock and at the stages: `broken_link` says which one is down, or is empty.
+        """Return the eye after a look at the clock and the stages: `broken_link` says which one is down, or is empty.
 
         Blind ends only with a frame (`see`): a chain that looks whole has still to prove it.
         """
@@ -108,8 +108,10 @@ class Eye:
 
 
 def resumed(state: CameraState | None) -> Eye:
-    """Return the eye of a controller that starts anew: what its predecessor published last goes on, blind until the first
-    frame. Only tracking is worth keeping; a validation starts again."""
+    """Return the eye of a controller that starts anew: what its predecessor published last, blind until the first frame.
+
+    Only tracking is worth keeping; a validation starts again.
+    """
     if state is None:
         return Eye()
     tracking = state.state is SentryState.TRACKING

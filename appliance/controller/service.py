@@ -1,4 +1,4 @@
-"""The controller's process: detections in; sentry, state channel and MQTT out. One asyncio loop, nothing that blocks."""
+"""The controller's process: detections in; sentry, state channel and MQTT out. One asyncio loop that never blocks."""
 
 from __future__ import annotations
 
@@ -89,8 +89,7 @@ class _Controller:
             log.info("MQTT is off (mqtt.enabled): Home Assistant is told nothing")
             return None
         discovery = [
-            (payload.topic(settings.mqtt.discovery_prefix), payload.json())
-            for payload in entities.announce(settings)
+            (payload.topic(settings.mqtt.discovery_prefix), payload.json()) for payload in entities.announce(settings)
         ]
         client_id = f"porchlight-{settings.instance}-controller"
         return Statements(settings.mqtt, client_id, self.topics.status, discovery)
@@ -111,9 +110,7 @@ class _Controller:
     def _state_health(self, beats: dict[str, Heartbeat]) -> None:
         reasons = [f"{desk.camera.label}: {desk.eye.blind_because}" for desk in self.desks if not desk.eye.known]
         reasons += [
-            f"{stage} is not running"
-            for stage in entities.STAGES
-            if stage not in beats and stage != "controller"
+            f"{stage} is not running" for stage in entities.STAGES if stage not in beats and stage != "controller"
         ]
         facts = beats["inference"].facts if "inference" in beats else {}
         health = {

@@ -1,4 +1,4 @@
-"""What the controller says over MQTT: retained facts that are true again after every reconnect, and events told live."""
+"""What the controller says over MQTT: retained facts, true again after every reconnect, and events told live."""
 
 from __future__ import annotations
 

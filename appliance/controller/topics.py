@@ -15,7 +15,7 @@ class Topics:
 
     @property
     def status(self) -> str:
-        """online / offline: the controller's last will."""
+        """Online / offline: the controller's last will."""
         return f"{base_topic(self.instance)}/status"
 
     @property
@@ -25,14 +25,15 @@ class Topics:
 
     @property
     def picture_status(self) -> str:
-        """online / offline: the gateway's, named in discovery."""
+        """Online / offline: the gateway's, named in discovery."""
         return picture_status_topic(self.instance)
 
     def stage(self, name: str) -> str:
-        """online / offline, from the stage's heartbeat."""
+        """Online / offline, from the stage's heartbeat."""
         return f"{base_topic(self.instance)}/stage/{name}/status"
 
     def camera(self, camera: str, what: str) -> str:
         """`status` online / offline, `connectivity` and `person` ON / OFF, `person_count`, `last_seen` ISO 8601,
-        `state` JSON; not retained: `event` and `stats` JSON, `camera` JPEG (the gateway's)."""
+        `state` JSON; not retained: `event` and `stats` JSON, `camera` JPEG (the gateway's).
+        """
         return camera_topic(self.instance, camera, what)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,8 @@ def event_of(transition: Transition) -> str | None:
 
 def event_payload(event_type: str, transition: Transition, device_id: str, extra: dict[str, object]) -> str:
     """Return the event's JSON. `device_id`, `timestamp`, `state`, `previous_state` and `event_type` are detr-mmap's
-    StateChangeNotification; the time is that of the frame that decided."""
+    StateChangeNotification; the time is that of the frame that decided.
+    """
     return json.dumps(
         {
             "event_type": event_type,
@@ -41,5 +42,5 @@ def event_payload(event_type: str, transition: Transition, device_id: str, extra
 
 def iso(wall_ns: int) -> str:
     """Return ISO 8601 in UTC, to the millisecond."""
-    moment = datetime.datetime.fromtimestamp(wall_ns / 1e9, datetime.UTC)
+    moment = dt.datetime.fromtimestamp(wall_ns / 1e9, dt.UTC)
     return moment.isoformat(timespec="milliseconds")

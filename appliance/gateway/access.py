@@ -19,7 +19,7 @@ OPEN = ("/healthz", "/readyz")
 
 
 def guard(token: str | None, page: frozenset[str]) -> Middleware:
-    """Return the middleware. `page` are the paths of the page's own files, which hold no secret and ask for the token."""
+    """Return the middleware. `page` are the paths of the page's own files, which hold no secret."""
 
     @web.middleware
     async def check(
@@ -40,7 +40,8 @@ def guard(token: str | None, page: frozenset[str]) -> Middleware:
 
 def _shows(request: web.Request, token: str) -> bool:
     """A bearer token, a query parameter (WebSockets in browsers have no headers), or a basic password (Home Assistant's
-    MJPEG camera)."""
+    MJPEG camera).
+    """
     header = request.headers.get("Authorization", "")
     shown = request.query.get("token", "")
     if header.startswith("Bearer "):
@@ -54,8 +55,10 @@ def _shows(request: web.Request, token: str) -> bool:
 
 
 def _refuse_strangers(request: web.Request) -> None:
-    """Without a token the browser is the door: a page from elsewhere must not reach in through it, neither by a WebSocket
-    (which no same-origin policy stops) nor under a name of its own that points here."""
+    """Without a token the browser is the door: no page from elsewhere may reach in through it.
+
+    Not by a WebSocket, which no same-origin policy stops, and not under a name of its own that points here.
+    """
     host = request.headers.get("Host", "")
     if not _is_loopback(urlsplit(f"//{host}").hostname or ""):
         raise web.HTTPForbidden(text=f"{host} is not this machine's loopback: set gateway.token\n")

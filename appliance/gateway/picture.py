@@ -1,4 +1,4 @@
-"""JPEGs for viewers: the camera's own where it gives them, encoded here where it does not, smaller for Home Assistant."""
+"""JPEGs for viewers: the camera's own where it gives them, else encoded here; smaller ones for Home Assistant."""
 
 from __future__ import annotations
 
@@ -28,8 +28,7 @@ def jpeg_of(frame: Frame) -> bytes:
         luma = info.width * info.height
         planes = flat[:luma].reshape(info.height, info.width)
         chroma = flat[luma:].reshape(2, info.height // 2, info.width // 2)
-        encoded: bytes = simplejpeg.encode_jpeg_yuv_planes(planes, chroma[0], chroma[1], QUALITY)
-        return encoded
+        return bytes(simplejpeg.encode_jpeg_yuv_planes(planes, chroma[0], chroma[1], QUALITY))
     match info.format:
         case PixelFormat.YUYV:
             rgb = cv2.cvtColor(flat.reshape(info.height, info.width, 2), cv2.COLOR_YUV2RGB_YUYV)
@@ -37,8 +36,7 @@ def jpeg_of(frame: Frame) -> bytes:
             rgb = cv2.cvtColor(flat.reshape(-1, info.width), cv2.COLOR_YUV2RGB_NV12)
         case _:
             rgb = flat.reshape(info.height, info.width, 3)
-    encoded = simplejpeg.encode_jpeg(rgb, QUALITY, "RGB", "420")
-    return encoded
+    return bytes(simplejpeg.encode_jpeg(rgb, QUALITY, "RGB", "420"))
 
 
 def reduced(jpeg: bytes, max_width: int, max_bytes: int) -> bytes:

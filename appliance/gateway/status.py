@@ -1,4 +1,4 @@
-"""What the page and the probes ask: is everybody there, and what do the cameras see? Built from heartbeats and states."""
+"""What the page and the probes ask: whether everybody is there, and what the cameras see."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def status(instance: str, lives: Sequence[Live], beats: Mapping[str, Heartbeat])
 
 def trouble(lives: Sequence[Live], beats: Mapping[str, Heartbeat]) -> list[str]:
     """Return what is wrong, for /healthz; empty where all is well. A camera is well while its frames are *looked at*,
-    or when it is a clip that has ended."""
+    or when it is a clip that has ended.
+    """
     wrong = [f"{name} is not running" for name in STAGES if name not in beats and name != "gateway"]
     for live in lives:
         source = _source(beats, f"capture.{live.camera.id}", live.camera.id)
@@ -88,7 +89,7 @@ def _camera(live: Live, beats: Mapping[str, Heartbeat]) -> dict[str, Any]:
 
 
 def _knowledge(live: Live, beats: Mapping[str, Heartbeat]) -> tuple[bool, str]:
-    """Can the camera's state be believed, and if not, why?"""
+    """Say whether the camera's state can be believed, and if not, why."""
     state = live.state
     if state is None:
         return False, "the controller is not running"

@@ -10,6 +10,8 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from appliance.messages import Clock
+
 if TYPE_CHECKING:
     from appliance.messages import CameraState, Detections, FrameInfo
 
@@ -42,7 +44,7 @@ class Packet:
             "known": state is not None and state.known,
             "state": None if state is None else state.state.label,
             "mode": None if state is None else state.mode.label,
-            "age_ms": round((self.sent_ns - frame.captured_ns) / 1e6, 1),
+            "age_ms": round((self.sent_ns - frame.captured_ns) / 1e6, 1) if frame.clock is Clock.MONOTONIC else None,
         }
 
     def message(self) -> bytes:

@@ -35,7 +35,7 @@ class Decoder:
         if info.format is PixelFormat.JPEG:
             return self._jpeg(frame.data, info.width, info.height)
         flat = np.frombuffer(frame.data, np.uint8)
-        rgb = self._buffer((info.height, info.width, 3))
+        rgb: Bytes = self._buffer((info.height, info.width, 3))
         match info.format:
             case PixelFormat.RGB24:
                 np.copyto(rgb, flat.reshape(rgb.shape))

@@ -59,7 +59,8 @@ class Preprocessor:
 @dataclass(frozen=True, slots=True)
 class Rows:
     """What was found: boxes float32 (n, 4) x1 y1 x2 y2 in source pixels, scores float32 (n,), highest first, and
-    class ids int32 (n,): the model's columns, which are COCO category ids in COCO models."""
+    class ids int32 (n,): the model's columns, which are COCO category ids in COCO models.
+    """
 
     boxes: Floats
     scores: Floats
@@ -69,8 +70,8 @@ class Rows:
 def postprocess(dets: Floats, labels: Floats, width: int, height: int, threshold: float) -> Rows:
     """Return the rows with a score of `threshold` or more, at most TOP_K.
 
-    `dets` [queries, 4] are cx cy w h in 0..1, `labels` [queries, columns] raw logits. Sigmoid grows with its logit: what
-    lies clearly below the threshold is left out before anything is computed.
+    `dets` [queries, 4] are cx cy w h in 0..1, `labels` [queries, columns] raw logits. Sigmoid grows with its logit:
+    what lies clearly below the threshold is left out before anything is computed.
     """
     columns = labels.shape[1]
     logits = labels.reshape(-1)

@@ -1,4 +1,4 @@
-"""One process serves all cameras: the most overdue one's newest frame goes through the model, its rows into the mailbox."""
+"""One process serves all cameras: the most overdue one's newest frame goes through the model into the mailbox."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The file under a channel: a header with a random generation, then slots that each hold one finished FlatBuffer.
 
-Header, little-endian, at offset 0: 8 bytes magic, u32 version, u32 number of slots, u64 generation, u64 offset of the first
-slot, u64 distance between slots, u64 bytes of one FlatBuffer. A new publisher always makes a new file and renames it
-over the old one; readers of the old keep it until they let go.
+Header, little-endian, at offset 0: 8 bytes magic, u32 version, u32 number of slots, u64 generation, u64 offset of the
+first slot, u64 distance between slots, u64 bytes of one FlatBuffer. A new publisher always makes a new file and
+renames it over the old one; readers of the old keep it until they let go.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def required_bytes(slots: int, template_bytes: int) -> int:
 
 
 def create(path: Path, slots: int, template: bytes) -> ChannelFile:
-    """Make a new file beside `path`, every slot holding `template`; `ChannelFile.rename` puts it in its place.
+    """Make a new file beside `path`, each slot holding `template`; `ChannelFile.rename` puts it in its place.
 
     SharedMemoryFullError: no room; never a SIGBUS later, because every page is reserved here.
     """
@@ -85,8 +85,9 @@ def create(path: Path, slots: int, template: bytes) -> ChannelFile:
             if error.errno != errno.ENOSPC:
                 raise
             stats = os.statvfs(path.parent)
+            free = stats.f_bavail * stats.f_frsize
             raise SharedMemoryFullError(
-                f"{path} needs {header.total:,} bytes of shared memory, {stats.f_bavail * stats.f_frsize:,} are free in "
+                f"{path} needs {header.total:,} bytes of shared memory, {free:,} are free in "
                 f"{path.parent}; give the container more (--shm-size), or lower the resolution or max_jpeg_bytes"
             ) from None
         memory = mmap.mmap(fd, header.total)

@@ -1,4 +1,4 @@
-"""Which channels there are, and who reads them. The order of readers is part of the protocol (releases name an index)."""
+"""Which channels there are, and who reads them, in an order that is part of the protocol (releases name an index)."""
 
 from __future__ import annotations
 

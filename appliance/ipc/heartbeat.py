@@ -22,8 +22,6 @@ from appliance.ipc.generated.SourceHealth import SourceHealthT
 from appliance.messages import Health, Heartbeat, SourceHealth
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from appliance.ipc.run_folder import RunFolder
 
 _IDENTIFIER = b"PLH1"

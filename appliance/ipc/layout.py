@@ -23,8 +23,8 @@ _IDENTIFIER = slice(4, 8)
 class TableSpec:
     """What one channel's table looks like, as far as patching needs to know.
 
-    `scalars` are (field id in the schema, struct code), in the order in which values are given; field 0 is `sequence` and
-    not among them. `vector` is the field id of the one vector, whose elements have `element_bytes`.
+    `scalars` are (field id in the schema, struct code), in the order in which values are given; field 0 is `sequence`
+    and not among them. `vector` is the field id of the one vector, whose elements have `element_bytes`.
     """
 
     identifier: bytes
@@ -36,7 +36,16 @@ class TableSpec:
 class Layout:
     """Where the fields of one finished buffer lie. CorruptError where they would lie outside of it."""
 
-    __slots__ = ("_order", "_pack", "_scalars_at", "_sequence_at", "_unorder", "capacity", "length_at", "vector_at")
+    __slots__ = (
+        "_order",
+        "_pack",
+        "_scalars_at",
+        "_sequence_at",
+        "_unorder",
+        "capacity",
+        "length_at",
+        "vector_at",
+    )
 
     def __init__(self, buffer: memoryview, spec: TableSpec, source: str) -> None:
         """Find every field through the vtable; `source` names the file and slot in errors."""
@@ -81,7 +90,7 @@ class Layout:
         _SEQUENCE.pack_into(buffer, self._sequence_at, sequence)
 
     def read(self, buffer: memoryview) -> tuple[int, int, list[object]]:
-        """Return sequence, vector length (bounded: CorruptError beyond the capacity), and the scalars in their order."""
+        """Return sequence, vector length and scalars in their order. CorruptError: a length beyond the capacity."""
         length = _UOFFSET.unpack_from(buffer, self.length_at)[0]
         if length > self.capacity:
             raise CorruptError(f"a vector claims {length} elements where {self.capacity} were laid out")
@@ -100,7 +109,8 @@ class Layout:
 
     def _lay_out_scalars(self, places: list[tuple[int, str]], others: tuple[int, ...], source: str) -> None:
         """One struct over all scalars, in the order in which they lie, with the gaps as padding (which packs as zeros,
-        so nothing else may lie there)."""
+        so nothing else may lie there).
+        """
         by_place = sorted(range(len(places)), key=lambda i: places[i][0])
         code = "<"
         at = start = places[by_place[0]][0]

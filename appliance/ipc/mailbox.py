@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from appliance.ipc import channel_file, slots
+from appliance.ipc import channel_file, slots, templates
 from appliance.ipc.channels import detections_channel, frames_channel, state_channel
 from appliance.ipc.errors import CorruptError
 from appliance.ipc.publisher import Publisher
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def publish_frames(folder: RunFolder, camera: str, max_bytes: int) -> Publisher[slots.FrameWriter]:
     """`max_bytes`: of the largest picture; a camera that changes its size gets a new publisher."""
-    return Publisher(folder, frames_channel(camera), slots.frame_template(max_bytes), slots.FrameWriter)
+    return Publisher(folder, frames_channel(camera), templates.frame_template(max_bytes), slots.FrameWriter)
 
 
 def subscribe_frames(folder: RunFolder, camera: str, name: str) -> Subscriber[Frame]:
@@ -25,7 +25,7 @@ def subscribe_frames(folder: RunFolder, camera: str, name: str) -> Subscriber[Fr
 
 
 def publish_detections(folder: RunFolder, camera: str) -> Publisher[slots.DetectionsWriter]:
-    return Publisher(folder, detections_channel(camera), slots.detections_template(), slots.DetectionsWriter)
+    return Publisher(folder, detections_channel(camera), templates.detections_template(), slots.DetectionsWriter)
 
 
 def subscribe_detections(folder: RunFolder, camera: str, name: str) -> Subscriber[Detections]:
@@ -33,7 +33,7 @@ def subscribe_detections(folder: RunFolder, camera: str, name: str) -> Subscribe
 
 
 def publish_state(folder: RunFolder, camera: str) -> Publisher[slots.StateWriter]:
-    return Publisher(folder, state_channel(camera), slots.state_template(), slots.StateWriter)
+    return Publisher(folder, state_channel(camera), templates.state_template(), slots.StateWriter)
 
 
 def subscribe_state(folder: RunFolder, camera: str, name: str) -> Subscriber[CameraState]:

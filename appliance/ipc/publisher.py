@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from appliance.ipc import channel_file
 from appliance.ipc.errors import CorruptError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from appliance.ipc.channels import Channel
     from appliance.ipc.run_folder import RunFolder
 
-W = TypeVar("W", bound=SlotWriter)
+W = TypeVar("W", bound=SlotWriter[Any])
 
 PREDECESSOR_PATIENCE_S = 5.0
 """How long a new publisher waits for a dying one to let go of the channel."""
@@ -61,9 +61,7 @@ class Publisher(Generic[W]):
             self._releases = Queue(folder.release_queue(channel), RELEASE_DEPTH, RELEASE_BYTES)
             undo.callback(self._releases.close)
             self._file = channel_file.create(folder.channel_file(channel), len(names) + SPARE_SLOTS, template)
-            self._writers = [
-                writer(self._file.slot(i), self._file.source(i)) for i in range(self._file.header.slots)
-            ]
+            self._writers = [writer(self._file.slot(i), self._file.source(i)) for i in range(self._file.header.slots)]
             self._file.rename(folder.channel_file(channel))
             for queue in self._queues:  # announcements of the file before this one
                 while queue.receive() is not None:

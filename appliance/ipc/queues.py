@@ -49,7 +49,7 @@ class Queue:
         return True
 
     def receive(self) -> bytes | None:
-        """Take the oldest message out; None where there is none (also right after poll: it may have been taken back)."""
+        """Take the oldest message out, or None: also right after poll, since it may have been taken back."""
         try:
             message: bytes = self._queue.receive()[0]
         except posix_ipc.BusyError:

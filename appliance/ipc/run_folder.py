@@ -25,7 +25,8 @@ _RELEASES = "releases"
 
 class RunFolder:
     """Names everything that an instance has at run time. Queue names derive from file names, so that leftovers can be
-    unlinked without a mounted /dev/mqueue."""
+    unlinked without a mounted /dev/mqueue.
+    """
 
     def __init__(self, instance: str, shared_memory: Path = SHARED_MEMORY) -> None:
         self.path = shared_memory / f"porchlight-{instance}"

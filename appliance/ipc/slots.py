@@ -1,22 +1,26 @@
 """The one door between FlatBuffers in slots and the values of `appliance.messages`.
 
-For each channel: a template (a finished buffer at its largest), a writer that patches a slot, a reader that makes the
-value. Readers check what they read before they use it; a view into a slot never leaves without its loan.
+For each channel: a writer that patches a slot, and a reader that makes the value. Readers check what they
+read before they use it; a view into a slot never leaves without its loan.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-import flatbuffers
 import numpy as np
 
 from appliance.ipc.errors import CorruptError
-from appliance.ipc.generated import CameraState as fb_state
-from appliance.ipc.generated import Detections as fb_detections
-from appliance.ipc.generated import Frame as fb_frame
-from appliance.ipc.generated.TraceContext import CreateTraceContext
 from appliance.ipc.layout import Layout, TableSpec
+from appliance.ipc.templates import (
+    DETECTION_BYTES,
+    DETECTIONS,
+    FRAME,
+    MAX_DETECTIONS,
+    MAX_TRANSITIONS,
+    STATE,
+    TRANSITION,
+)
 from appliance.messages import (
     CameraState,
     Clock,
@@ -33,39 +37,6 @@ from appliance.messages import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MAX_DETECTIONS = 300
-MAX_TRANSITIONS = 16
-_DETECTION_BYTES = 24
-_TRANSITION = np.dtype(
-    {
-        "names": ["frame_number", "captured_ns", "wall_ns", "confidence", "previous", "state"],
-        "formats": ["<u8", "<u8", "<u8", "<f4", "u1", "u1"],
-        "offsets": [0, 8, 16, 24, 28, 29],
-        "itemsize": 32,
-    }
-)
-_TRACE_CODE = "25s"  # trace_id, span_id, flags: the struct TraceContext in one piece
-
-# Field ids count the fields in their .fbs file from 0; `sequence` is 0 in every table.
-FRAME = TableSpec(
-    b"PLF1",
-    scalars=((1, "Q"), (2, "Q"), (3, "Q"), (4, "I"), (5, "I"), (6, _TRACE_CODE), (7, "B"), (8, "B")),
-    vector=9,
-    element_bytes=1,
-)
-DETECTIONS = TableSpec(
-    b"PLD1",
-    scalars=((1, "Q"), (2, "Q"), (3, "Q"), (4, "Q"), (5, "I"), (6, "I"), (7, _TRACE_CODE), (8, "B"), (9, "B")),
-    vector=10,
-    element_bytes=_DETECTION_BYTES,
-)
-STATE = TableSpec(
-    b"PLS1",
-    scalars=((1, "Q"), (2, "Q"), (3, "I"), (4, "I"), (5, "B"), (6, "B"), (7, "B")),
-    vector=8,
-    element_bytes=_TRANSITION.itemsize,
-)
-
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
@@ -76,67 +47,6 @@ class SlotReader(Protocol[T_co]):
     def value(self, sequence: int) -> T_co: ...
 
     def let_go(self) -> None: ...
-
-
-def frame_template(max_bytes: int) -> bytes:
-    """Return a finished Frame whose picture has room for `max_bytes`."""
-    builder = flatbuffers.Builder(max_bytes + 512)
-    builder.ForceDefaults(True)
-    data = builder.CreateByteVector(bytes(max_bytes))
-    fb_frame.FrameStart(builder)
-    fb_frame.FrameAddData(builder, data)
-    fb_frame.FrameAddSequence(builder, 0)
-    fb_frame.FrameAddFrameNumber(builder, 0)
-    fb_frame.FrameAddCapturedNs(builder, 0)
-    fb_frame.FrameAddWallNs(builder, 0)
-    fb_frame.FrameAddWidth(builder, 0)
-    fb_frame.FrameAddHeight(builder, 0)
-    fb_frame.FrameAddTrace(builder, CreateTraceContext(builder, bytes(16), bytes(8), 0))
-    fb_frame.FrameAddFormat(builder, 0)
-    fb_frame.FrameAddClock(builder, 0)
-    return _finish(builder, fb_frame.FrameEnd(builder), FRAME)
-
-
-def detections_template() -> bytes:
-    """Return a finished Detections with room for MAX_DETECTIONS rows."""
-    builder = flatbuffers.Builder(MAX_DETECTIONS * _DETECTION_BYTES + 512)
-    builder.ForceDefaults(True)
-    fb_detections.DetectionsStartRowsVector(builder, MAX_DETECTIONS)
-    builder.Pad(MAX_DETECTIONS * _DETECTION_BYTES)
-    rows = builder.EndVector()
-    fb_detections.DetectionsStart(builder)
-    fb_detections.DetectionsAddRows(builder, rows)
-    fb_detections.DetectionsAddSequence(builder, 0)
-    fb_detections.DetectionsAddFrameNumber(builder, 0)
-    fb_detections.DetectionsAddCapturedNs(builder, 0)
-    fb_detections.DetectionsAddWallNs(builder, 0)
-    fb_detections.DetectionsAddInferNs(builder, 0)
-    fb_detections.DetectionsAddWidth(builder, 0)
-    fb_detections.DetectionsAddHeight(builder, 0)
-    fb_detections.DetectionsAddTrace(builder, CreateTraceContext(builder, bytes(16), bytes(8), 0))
-    fb_detections.DetectionsAddFormat(builder, 0)
-    fb_detections.DetectionsAddClock(builder, 0)
-    return _finish(builder, fb_detections.DetectionsEnd(builder), DETECTIONS)
-
-
-def state_template() -> bytes:
-    """Return a finished CameraState with room for MAX_TRANSITIONS."""
-    builder = flatbuffers.Builder(MAX_TRANSITIONS * _TRANSITION.itemsize + 512)
-    builder.ForceDefaults(True)
-    fb_state.CameraStateStartTransitionsVector(builder, MAX_TRANSITIONS)
-    builder.Pad(MAX_TRANSITIONS * _TRANSITION.itemsize)
-    transitions = builder.EndVector()
-    fb_state.CameraStateStart(builder)
-    fb_state.CameraStateAddTransitions(builder, transitions)
-    fb_state.CameraStateAddSequence(builder, 0)
-    fb_state.CameraStateAddObservedFrame(builder, 0)
-    fb_state.CameraStateAddLastSightingNs(builder, 0)
-    fb_state.CameraStateAddPersonCount(builder, 0)
-    fb_state.CameraStateAddMisses(builder, 0)
-    fb_state.CameraStateAddState(builder, 0)
-    fb_state.CameraStateAddMode(builder, 0)
-    fb_state.CameraStateAddKnown(builder, False)
-    return _finish(builder, fb_state.CameraStateEnd(builder), STATE)
 
 
 class SlotWriter(Generic[T]):
@@ -178,7 +88,7 @@ class DetectionsWriter(SlotWriter[Detections]):
 
     def __init__(self, buffer: memoryview, source: str) -> None:
         super().__init__(buffer, source)
-        rows = buffer[self._layout.vector_at :][: MAX_DETECTIONS * _DETECTION_BYTES]
+        rows = buffer[self._layout.vector_at :][: MAX_DETECTIONS * DETECTION_BYTES]
         self._floats: Any = np.frombuffer(rows, "<f4").reshape(MAX_DETECTIONS, 6)
         self._ids: Any = np.frombuffer(rows, "<i4").reshape(MAX_DETECTIONS, 6)
 
@@ -190,7 +100,17 @@ class DetectionsWriter(SlotWriter[Detections]):
         self._ids[:count, 5] = detections.class_ids[:count]
         info = detections.frame
         number, captured, wall, width, height = _frame_values(info)
-        values = (number, captured, wall, detections.infer_ns, width, height, _trace_bytes(info), info.format, info.clock)
+        values = (
+            number,
+            captured,
+            wall,
+            detections.infer_ns,
+            width,
+            height,
+            _trace_bytes(info),
+            info.format,
+            info.clock,
+        )
         self._layout.write(self._buffer, values, count, self.sequence)
 
     def let_go(self) -> None:
@@ -207,7 +127,7 @@ class StateWriter(SlotWriter[CameraState]):
                 (t.frame_number, t.captured_ns, t.wall_ns, t.confidence, t.previous, t.state)
                 for t in state.transitions[-MAX_TRANSITIONS:]
             ],
-            _TRANSITION,
+            TRANSITION,
         )
         start = self._layout.vector_at
         self._buffer[start : start + rows.nbytes] = rows.tobytes()
@@ -273,7 +193,7 @@ class DetectionsReader(_Reader):
         length, scalars = self._read(sequence)
         number, captured, wall, infer_ns, width, height, trace, fmt, clock = scalars
         start = self._layout.vector_at
-        block = bytes(self._buffer[start : start + length * _DETECTION_BYTES])
+        block = bytes(self._buffer[start : start + length * DETECTION_BYTES])
         floats = np.frombuffer(block, "<f4").reshape(length, 6)
         ids = np.frombuffer(block, "<i4").reshape(length, 6)
         info = _info(self._source, (number, captured, wall, width, height), trace, fmt, clock)
@@ -286,7 +206,7 @@ class StateReader(_Reader):
     def value(self, sequence: int) -> CameraState:
         length, (observed, sighting_ns, count, misses, state, mode, known) = self._read(sequence)
         start = self._layout.vector_at
-        rows = np.frombuffer(bytes(self._buffer[start : start + length * _TRANSITION.itemsize]), _TRANSITION)
+        rows = np.frombuffer(bytes(self._buffer[start : start + length * TRANSITION.itemsize]), TRANSITION)
         try:
             transitions = tuple(
                 Transition(
@@ -304,11 +224,6 @@ class StateReader(_Reader):
             )
         except ValueError as error:
             raise CorruptError(f"{self._source}: {error}") from None
-
-
-def _finish(builder: Any, root: int, spec: TableSpec) -> bytes:
-    builder.Finish(root, file_identifier=spec.identifier)
-    return bytes(builder.Output())
 
 
 def _frame_values(info: FrameInfo) -> tuple[int, int, int, int, int]:

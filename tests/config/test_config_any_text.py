@@ -83,9 +83,7 @@ def line_of(path: SettingPath, text: str) -> str:
 
 @given(path=st.sampled_from(PATHS), text=texts)
 @settings(max_examples=500, deadline=None)
-def test_no_text_in_any_setting_of_the_file_raises_anything_else(
-    file: Path, path: SettingPath, text: str
-) -> None:
+def test_no_text_in_any_setting_of_the_file_raises_anything_else(file: Path, path: SettingPath, text: str) -> None:
     file.write_text(line_of(path, text), encoding="utf-8")
     try_to_load(file, {})
 
@@ -111,9 +109,7 @@ def test_no_file_raises_anything_else(file: Path, content: bytes) -> None:
 
 @given(path=st.sampled_from(SECRETS), before=texts, after=texts)
 @settings(max_examples=500, deadline=None)
-def test_no_secret_however_badly_written_is_repeated(
-    file: Path, path: SettingPath, before: str, after: str
-) -> None:
+def test_no_secret_however_badly_written_is_repeated(file: Path, path: SettingPath, before: str, after: str) -> None:
     # On one line: further down it would be the name of another setting.
     flat = " ".join([*before.split(), SECRET, *after.split()])
     file.write_text(line_of(path, flat), encoding="utf-8")

@@ -11,8 +11,7 @@ from appliance.config import ConfigError, Settings, load
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "config.yaml"
     path.write_text(
-        "mqtt:\n  host: file\n  port: 1\n"
-        "cameras:\n  - id: a\n    source: file:///dev/null/none\n    standby_fps: 1\n"
+        "mqtt:\n  host: file\n  port: 1\ncameras:\n  - id: a\n    source: file:///dev/null/none\n    standby_fps: 1\n"
     )
     return path
 

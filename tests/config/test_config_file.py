@@ -73,10 +73,7 @@ def test_without_a_file_the_defaults_hold() -> None:
         ),
         (
             "mqtt:\n  birth_topic: ha/#\n",
-            (
-                '2: mqtt.birth_topic: is the text "ha/#"; '
-                "write words of a-z, A-Z, 0-9, _ and - with / between them"
-            ),
+            ('2: mqtt.birth_topic: is the text "ha/#"; write words of a-z, A-Z, 0-9, _ and - with / between them'),
         ),
         (
             "mqtt:\n  username: 5\n",
@@ -88,16 +85,11 @@ def test_without_a_file_the_defaults_hold() -> None:
         ),
         (
             "telemetry: loud\n",
-            (
-                '1: telemetry: is the text "loud"; '
-                'write "name: value" lines below it, indented; known are log_level'
-            ),
+            ('1: telemetry: is the text "loud"; write "name: value" lines below it, indented; known are log_level'),
         ),
     ],
 )
-def test_a_value_that_does_not_fit_is_told_with_its_line_and_its_range(
-    file: Path, text: str, said: str
-) -> None:
+def test_a_value_that_does_not_fit_is_told_with_its_line_and_its_range(file: Path, text: str, said: str) -> None:
     assert complaints(file, text) == [f"config.yaml:{said}"]
 
 
@@ -229,10 +221,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(file: Path) -> N
 def test_the_camera_after_the_24th_is_refused(file: Path, clip: Path) -> None:
     text = "cameras:\n" + "".join(f"  - id: c{i}\n    source: file://{clip}\n" for i in range(25))
     assert complaints(file, text) == [
-        (
-            "config.yaml:1: cameras: is a list of 25; "
-            'write a list of at most 24 cameras, each starting with "- id: ..."'
-        )
+        ('config.yaml:1: cameras: is a list of 25; write a list of at most 24 cameras, each starting with "- id: ..."')
     ]
 
 

@@ -58,9 +58,7 @@ def test_every_setting_stands_in_config_yaml(path: tuple[str | int, ...]) -> Non
 def test_the_range_in_the_comment_is_the_one_that_is_checked(path: tuple[str | int, ...]) -> None:
     field = find(path).field
     assert field is not None
-    bounds = {
-        name: getattr(mark, name) for mark in field.metadata for name in ("ge", "le") if hasattr(mark, name)
-    }
+    bounds = {name: getattr(mark, name) for mark in field.metadata for name in ("ge", "le") if hasattr(mark, name)}
     if bounds:
         assert f"{bounds['ge']} to {bounds['le']}" in comment_above(path)
 
@@ -81,9 +79,7 @@ def test_the_checked_in_schema_is_current() -> None:
     assert SCHEMA.read_text(encoding="utf-8") == render(), "run script/generate-settings-schema"
 
 
-@pytest.mark.parametrize(
-    "text", [REFERENCE.read_text(encoding="utf-8"), with_example()], ids=["plain", "example"]
-)
+@pytest.mark.parametrize("text", [REFERENCE.read_text(encoding="utf-8"), with_example()], ids=["plain", "example"])
 def test_config_yaml_keeps_to_the_schema(validator: Draft202012Validator, text: str) -> None:
     validator.validate(yaml.safe_load(text))
 

@@ -12,6 +12,7 @@ from typing import Any, get_args
 import pytest
 
 from ha_discovery import (
+    ACTION_AND_CODE,
     STATE_CLASSES,
     UNITS,
     AlarmControlPanel,
@@ -98,7 +99,7 @@ EVERYTHING = DevicePayload(
             state_topic="porch/alarm",
             command_topic="porch/alarm/set",
             supported_features=(AlarmFeature.ARM_HOME, AlarmFeature.ARM_AWAY, AlarmFeature.TRIGGER),
-            command_template='{"action": "{{ action }}", "code": "{{ code }}"}',
+            command_template=ACTION_AND_CODE,
             code=RemoteCode.DIGITS,
             code_trigger_required=False,
             qos=1,
@@ -341,9 +342,7 @@ def possible(key: str, kind: Any) -> list[Any]:
         return [1, 5, 90]
     if key.endswith("topic"):
         return [f"a/{key}", "a/b"]
-    return (
-        ["{{ value_json.x | default(none) }}"] if key.endswith("template") else [f"{key} one", f"{key} two"]
-    )
+    return ["{{ value_json.x | default(none) }}"] if key.endswith("template") else [f"{key} one", f"{key} two"]
 
 
 TABLES = """

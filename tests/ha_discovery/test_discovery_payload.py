@@ -39,9 +39,7 @@ KEYS = st.from_regex(r"[a-zA-Z0-9_-]{1,8}", fullmatch=True)
 
 
 def hub(*identifiers: str) -> Device:
-    return Device(
-        identifiers=identifiers or ("hub",), name="Hub", manufacturer="M", model="One", sw_version="1"
-    )
+    return Device(identifiers=identifiers or ("hub",), name="Hub", manufacturer="M", model="One", sw_version="1")
 
 
 def a_sensor(unique_id: str, name: str | None = "S") -> Sensor:
@@ -81,9 +79,7 @@ def test_a_prefix_that_is_no_topic_is_refused(prefix: str) -> None:
 
 
 @given(COMPONENTS, st.randoms(use_true_random=False))
-def test_the_text_does_not_depend_on_the_order_of_building(
-    components: dict[str, Component], random: Any
-) -> None:
+def test_the_text_does_not_depend_on_the_order_of_building(components: dict[str, Component], random: Any) -> None:
     shuffled = list(components.items())
     random.shuffle(shuffled)
     assert a_payload(dict(shuffled)).json() == a_payload(components).json()
@@ -262,9 +258,7 @@ def test_the_package_needs_nothing_but_the_standard_library() -> None:
     trees = [ast.parse(path.read_text()) for path in PACKAGE.glob("*.py")]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     whole = {each.name for node in nodes if isinstance(node, ast.Import) for each in node.names}
-    parts = {
-        node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module
-    }
+    parts = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module}
     roots = {name.split(".")[0] for name in whole | parts} - {"_typeshed"}  # known to type checkers only
     assert roots <= set(sys.stdlib_module_names)
     assert (PACKAGE / "py.typed").exists()

@@ -10,6 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ha_discovery import (
+    ACTION_AND_CODE,
     STATE_CLASSES,
     UNITS,
     AlarmControlPanel,
@@ -38,8 +39,6 @@ from ha_discovery import (
     SwitchDeviceClass,
     Update,
 )
-
-BOTH = "{{ {'action': action, 'code': code} | tojson }}"
 
 
 def a_device(**given: Any) -> Device:
@@ -301,7 +300,7 @@ REFUSED: dict[str, tuple[Callable[..., object], dict[str, Any], str, str]] = {
     "a_panel_has_a_feature": (a_panel, {"supported_features": ()}, "supported_features", "at least one"),
     "no_code_none_required": (a_panel, {"code_arm_required": True}, "code_arm_required", "require none"),
     "a_code_of_ones_own_is_refused": (a_panel, {"code": "1234"}, "code", "RemoteCode"),
-    "a_code_reaches_the_appliance": (a_panel, {"code": RemoteCode.DIGITS}, "command_template", "send code"),
+    "a_code_reaches_the_appliance": (a_panel, {"code": RemoteCode.DIGITS}, "command_template", "ACTION_AND_CODE"),
     "orders_differ": (a_panel, {"payload_disarm": "ARM_HOME"}, "payload_arm_home", "differ"),
     "a_trigger_listens_to_a_topic": (a_trigger, {"topic": "a/#"}, "topic", "no wildcard"),
     "a_trigger_has_a_subtype": (a_trigger, {"subtype": ""}, "subtype", "some text"),
@@ -345,9 +344,7 @@ def test_an_error_survives_the_way_between_processes() -> None:
         lambda: Sensor(unique_id="s", state_topic="a/s", device_class=SensorDeviceClass.TIMESTAMP),
         lambda: BinarySensor(unique_id="b", state_topic="a/b", device_class=BinarySensorDeviceClass.TAMPER),
         lambda: Button(unique_id="u", command_topic="a/u", device_class=ButtonDeviceClass.RESTART),
-        lambda: Event(
-            unique_id="e", state_topic="a/e", event_types=("in",), device_class=EventDeviceClass.MOTION
-        ),
+        lambda: Event(unique_id="e", state_topic="a/e", event_types=("in",), device_class=EventDeviceClass.MOTION),
     ],
 )
 def test_a_device_class_names_its_entity(make: Callable[[], Sensor | BinarySensor | Button | Event]) -> None:
@@ -358,9 +355,7 @@ def test_a_device_class_names_its_entity(make: Callable[[], Sensor | BinarySenso
     "make",
     [
         lambda: Sensor(unique_id="s", state_topic="a/s"),
-        lambda: Sensor(
-            unique_id="s", state_topic="a/s", device_class=SensorDeviceClass.ENUM, options=("a", "b")
-        ),
+        lambda: Sensor(unique_id="s", state_topic="a/s", device_class=SensorDeviceClass.ENUM, options=("a", "b")),
         lambda: Switch(unique_id="w", command_topic="a/w", device_class=SwitchDeviceClass.OUTLET),
         lambda: Camera(unique_id="c", topic="a/c"),
     ],
@@ -388,13 +383,13 @@ def test_what_equals_the_default_is_left_out() -> None:
 
 @pytest.mark.parametrize("code", [None, *RemoteCode])
 def test_a_panel_requires_a_code_exactly_where_there_is_one(code: RemoteCode | None) -> None:
-    words = a_panel(code=code, command_template=BOTH).component()
+    words = a_panel(code=code, command_template=ACTION_AND_CODE).component()
     for key in ("code_arm_required", "code_disarm_required", "code_trigger_required"):
         assert words[key] is (code is not None)
 
 
 def test_a_panel_may_ask_for_the_code_to_disarm_only() -> None:
-    panel = a_panel(code=RemoteCode.DIGITS, command_template=BOTH, code_arm_required=False)
+    panel = a_panel(code=RemoteCode.DIGITS, command_template=ACTION_AND_CODE, code_arm_required=False)
     words = panel.component()
     assert words["code"] == "REMOTE_CODE"
     assert (words["code_arm_required"], words["code_disarm_required"]) == (False, True)
@@ -438,8 +433,6 @@ def test_an_id_is_what_a_discovery_topic_can_hold(text: str) -> None:
 
 
 @given(st.text(), st.sampled_from("+# \t\n\0\x85\ufffe\ud800"), st.text())
-def test_no_topic_holds_a_character_that_would_make_it_several_or_none(
-    left: str, bad: str, right: str
-) -> None:
+def test_no_topic_holds_a_character_that_would_make_it_several_or_none(left: str, bad: str, right: str) -> None:
     with pytest.raises(DiscoveryError, match="state_topic"):
         a_sensor(state_topic=left + bad + right)
