@@ -18,6 +18,15 @@ _QUALITIES = (75, 60, 45, 30, 15)
 _EIGHTHS = 8
 
 
+def _table(zero: int, span: int, full_zero: int) -> Any:
+    """Return what turns video's limited range (BT.601) into JPEG's full one."""
+    return ((np.arange(256) - zero) * 255 / span + full_zero).round().clip(0, 255).astype(np.uint8)
+
+
+_FULL_LUMA = _table(16, 219, 0)
+_FULL_CHROMA = _table(128, 224, 128)
+
+
 def jpeg_of(frame: Frame) -> bytes:
     """Return a frame's JPEG, as a copy: it outlives the slot. ValueError: the picture cannot be encoded."""
     info = frame.info
@@ -25,10 +34,11 @@ def jpeg_of(frame: Frame) -> bytes:
         return bytes(frame.data)
     flat: Any = np.frombuffer(frame.data, np.uint8)
     if info.format is PixelFormat.I420:
-        luma = info.width * info.height
-        planes = flat[:luma].reshape(info.height, info.width)
-        chroma = flat[luma:].reshape(2, info.height // 2, info.width // 2)
-        return bytes(simplejpeg.encode_jpeg_yuv_planes(planes, chroma[0], chroma[1], QUALITY))
+        pixels = info.width * info.height
+        luma = cv2.LUT(flat[:pixels].reshape(info.height, info.width), _FULL_LUMA)
+        chroma = cv2.LUT(flat[pixels:].reshape(info.height, info.width // 2), _FULL_CHROMA)
+        u, v = chroma.reshape(2, info.height // 2, info.width // 2)
+        return bytes(simplejpeg.encode_jpeg_yuv_planes(luma, u, v, QUALITY))
     match info.format:
         case PixelFormat.YUYV:
             rgb = cv2.cvtColor(flat.reshape(info.height, info.width, 2), cv2.COLOR_YUV2RGB_YUYV)

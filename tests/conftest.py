@@ -1,0 +1,66 @@
+"""Fixtures for whatever needs real parts, and the figures that tests have measured, printed at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.rig import Appliance, Broker, Ear
+
+_FIGURES = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    """A real mosquitto."""
+    one = Broker(tmp_path)
+    one.start()
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def ear(broker: Broker) -> Iterator[Ear]:
+    """Hears all that is said on the broker."""
+    one = Ear(broker.port)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def appliance(tmp_path: Path) -> Iterator[Callable[[dict[str, Any]], Appliance]]:
+    """Starts appliances with the settings given; ends them."""
+    made: list[Appliance] = []
+
+    def start(settings: dict[str, Any]) -> Appliance:
+        folder = tmp_path / f"appliance{len(made)}"
+        folder.mkdir()
+        made.append(Appliance(folder, settings))
+        made[-1].start()
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.close()
+        print(one.log_text())  # pytest shows it where the test failed
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Notes a measured figure: it is printed after the tests."""
+    figures = request.config.stash.setdefault(_FIGURES, [])
+
+    def note(what: str, value: str) -> None:
+        figures.append(f"{what}: {value}")
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if figures := config.stash.get(_FIGURES, []):
+        terminalreporter.section("measured")
+        for line in figures:
+            terminalreporter.line(line)
