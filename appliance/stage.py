@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -129,7 +128,7 @@ def stop_with_supervisor(stop: Stop) -> None:
     """
 
     def watch() -> None:
-        while os.read(sys.stdin.fileno(), 1024):
+        while os.read(0, 1024):
             pass
         stop.set()
 

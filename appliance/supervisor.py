@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+PORCHLIGHT = (sys.executable, "-m", "appliance.cli")
 REFUSED = 2
 """Exit code of a stage that was given something it can never work with; the text is on stderr."""
 START_PATIENCE_S = 60.0
@@ -67,6 +68,7 @@ class Supervisor:
         *,
         restart_most_s: float,
         silence_s: float,
+        program: Sequence[str] = PORCHLIGHT,
     ) -> None:
         self._folder = context.folder
         self._children = children
@@ -74,6 +76,7 @@ class Supervisor:
         self._stop = context.stop
         self._restart_most_s = restart_most_s
         self._silence_s = silence_s
+        self._program = program
 
     def run(self, first: Sequence[str] = ()) -> None:
         """Start everything and stay until a stop; then end everything.
@@ -113,7 +116,7 @@ class Supervisor:
 
     def _start(self, child: Child) -> None:
         child.process = subprocess.Popen(
-            [sys.executable, "-m", "appliance.cli", *child.arguments, "--supervised"],
+            [*self._program, *child.arguments, "--supervised"],
             stdin=subprocess.PIPE,  # its end tells the child that we are gone
         )
         child.pidfd = os.pidfd_open(child.process.pid)

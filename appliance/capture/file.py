@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import av
 import numpy as np
 import simplejpeg
+from av.video.reformatter import ColorRange
 
 from appliance.capture.source import Grabbed, SourceError
 from appliance.messages import Clock, PixelFormat
@@ -28,7 +29,7 @@ class FileSource:
         self.clock = Clock.SCENE if settings.rate == "lockstep" else Clock.MONOTONIC
         self._settings = settings
         try:
-            self._container = av.open(str(settings.path))
+            self._container = av.open(f"file:{settings.path}")  # else 12:30.mp4 is a protocol called 12
         except (OSError, av.FFmpegError) as error:
             raise SourceError(f"cannot open {settings.path}: {_words(error)}") from error
         if not self._container.streams.video:
@@ -64,8 +65,8 @@ class FileSource:
             into[: len(self._picture)] = self._picture
             return len(self._picture)
         frame = self._picture
-        if frame.format.name != "yuv420p":
-            frame = frame.reformat(format="yuv420p")
+        if frame.format.name != "yuv420p" or frame.color_range == ColorRange.JPEG:
+            frame = frame.reformat(format="yuv420p", dst_color_range=ColorRange.MPEG)  # as all I420 here
         return _copy_i420(frame, into)
 
     def close(self) -> None:
@@ -90,10 +91,10 @@ class FileSource:
             for at_ns, picture in self._play_once():
                 latest = max(latest + 1, offset + at_ns)
                 yield latest, picture
-            if not self._settings.loop:
-                return
             if latest < offset:
                 raise SourceError(f"{self._settings.path} holds no picture")
+            if not self._settings.loop:
+                return
             self._container.seek(0)
 
     def _play_once(self) -> Iterator[tuple[int, Any]]:

@@ -28,7 +28,10 @@ class Pace:
         return replace(self, mode=mode, due_ns=0 if mode is Mode.ALARMED else self.due_ns)
 
     def wants(self, captured_ns: int) -> bool:
-        return captured_ns >= self.due_ns
+        """Say whether a frame is due. A camera whose clock jumped back is not blind until it has caught up."""
+        if self.fps is None:
+            return True
+        return not self.due_ns - round(1e9 / self.fps) <= captured_ns < self.due_ns
 
     def published(self, captured_ns: int) -> Pace:
         """Return the pace after a frame went out. The grid is kept, so that rounding to frames does not slow it down:

@@ -97,8 +97,8 @@ class _Capture:
                 self._frame_number += 1
                 if source.clock is Clock.MONOTONIC:
                     self.idle_until(grabbed.captured_ns)
-                if self._pace.wants(grabbed.captured_ns) and not self._context.stop:
-                    self._publish(source, grabbed)
+                wanted = self._pace.wants(grabbed.captured_ns) and not self._context.stop
+                if wanted and self._publish(source, grabbed):
                     while source.clock is Clock.SCENE and not self._wait_until_observed():
                         self._publish(source, grabbed)  # whoever had it died: once more
                 self._beat()
@@ -110,10 +110,10 @@ class _Capture:
         while not self._context.stop:
             self._beat()
             left_ms = (moment_ns - time.monotonic_ns()) / 1e6
-            if left_ms <= 0:
-                return
-            if self._poller.poll(min(left_ms, 500)):  # half a second: the heartbeat must go on
+            if self._poller.poll(max(0, min(left_ms, 500))):  # half a second: the heartbeat must go on
                 self._listen()
+            elif left_ms <= 0:  # asked only now: a source that is always late must hear too
+                return
 
     def close(self) -> None:
         if self._publisher is not None:
@@ -134,10 +134,11 @@ class _Capture:
         self._pace = self._pace.in_mode(state.mode)
         self._context.pulse.facts["mode"] = state.mode.label
 
-    def _publish(self, source: Source, grabbed: Grabbed) -> None:
+    def _publish(self, source: Source, grabbed: Grabbed) -> bool:
+        """Return False where the picture has no room."""
         publisher = self._publisher_for(grabbed)
         if publisher is None:
-            return
+            return False
         writer = publisher.borrow()
         length = source.retrieve(writer.data)
         info = FrameInfo(
@@ -156,6 +157,7 @@ class _Capture:
         self._rate.count()
         self._fault.heal()
         self.say(Health.RUNNING)
+        return True
 
     def _publisher_for(self, grabbed: Grabbed) -> Publisher[FrameWriter] | None:
         """Return a channel with room for this frame: a bigger picture gets a new one, an oversized JPEG none."""

@@ -144,7 +144,7 @@ def _camera(hub_id: str, camera: Camera, topics: Topics) -> ha.DevicePayload:
         "state": ha.Sensor(
             unique_id=f"{device_id}_state",
             name="Sentry",
-            icon="mdi:shield-eye",
+            icon="mdi:shield-search",
             device_class=ha.SensorDeviceClass.ENUM,
             options=tuple(state.label for state in SentryState),
             state_topic=topic("state"),

@@ -1,0 +1,35 @@
+"""Each process loads only its own stage's libraries: memory and start-up are what a small computer has least of."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"onnxruntime", "av", "cv2", "simplejpeg", "aiohttp", "paho"}
+
+
+@pytest.mark.parametrize(
+    ("module", "allowed"),
+    [
+        ("appliance.cli", set()),
+        ("appliance.controller.service", {"paho"}),
+        ("appliance.capture.service", {"av", "simplejpeg"}),
+        ("appliance.inference.service", {"onnxruntime", "cv2", "simplejpeg"}),
+        ("appliance.gateway.service", {"aiohttp", "paho", "cv2", "simplejpeg"}),
+    ],
+)
+def test_a_stage_loads_only_what_it_uses(module: str, allowed: set[str]) -> None:
+    code = f"import {module}, sys; print(*sorted(m for m in sys.modules if '.' not in m))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert set(loaded) & HEAVY == allowed
+
+
+def test_ha_discovery_loads_nothing_but_the_standard_library() -> None:
+    code = (
+        "import sys; before = set(sys.modules); import ha_discovery; "
+        "print(*{m.partition('.')[0] for m in set(sys.modules) - before} - set(sys.stdlib_module_names))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert loaded == ["ha_discovery"]
