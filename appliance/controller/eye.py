@@ -108,7 +108,7 @@ class Eye:
 
 
 def resumed(state: CameraState | None) -> Eye:
-    """Return the eye of a controller that starts anew: what its predecessor published last, blind until the first frame.
+    """Return the eye of a controller that starts anew: as its predecessor left it, blind until the first frame.
 
     Only tracking is worth keeping; a validation starts again.
     """

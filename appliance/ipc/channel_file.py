@@ -57,7 +57,7 @@ class Header:
         if (
             not 1 <= slots <= MAX_SLOTS
             or first < _HEADER.size
-            or not size <= stride <= MAX_SLOT_BYTES
+            or not 1 <= size <= stride <= MAX_SLOT_BYTES
             or header.total > file_bytes
         ):
             raise CorruptError(f"{source}: {slots} slots of {size} bytes do not fit its {file_bytes} bytes")
@@ -72,9 +72,12 @@ def required_bytes(slots: int, template_bytes: int) -> int:
 def create(path: Path, slots: int, template: bytes) -> ChannelFile:
     """Make a new file beside `path`, each slot holding `template`; `ChannelFile.rename` puts it in its place.
 
+    For who holds the channel's lock: what a publisher that was killed in here has left is removed.
     SharedMemoryFullError: no room; never a SIGBUS later, because every page is reserved here.
     """
     header = Header(slots, secrets.randbits(64), _PAGE, _pages(len(template)), len(template))
+    for leftover in path.parent.glob(f".{path.name}.*"):
+        leftover.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.name}.{header.generation:016x}")
     fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:

@@ -7,6 +7,7 @@ missing file and a stale one mean the same: nobody is there.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import struct
 from typing import TYPE_CHECKING, Any
@@ -38,8 +39,10 @@ class HeartbeatFile:
     def write(self, beat: Heartbeat) -> None:
         """Replace the heartbeat before. Errors of the file system are the caller's to report: OSError."""
         fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        data = encode(beat)
         try:
-            os.write(fd, encode(beat))
+            if os.write(fd, data) != len(data):  # the file system had room for a part
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._temporary))
         finally:
             os.close(fd)
         self._temporary.rename(self._path)

@@ -16,6 +16,9 @@ _HINTS = {
     errno.EACCES: "a queue of that name belongs to another user",
 }
 
+_TEXTS = {"maximum number of files open": errno.EMFILE, "Insufficient space": errno.ENOSPC}
+"""What posix_ipc says instead of a number."""
+
 
 class Queue:
     """One queue of fixed-size messages, non-blocking, 0600."""
@@ -61,9 +64,12 @@ class Queue:
 
 
 def _errno_of(error: Exception) -> int:
-    """posix_ipc gives some kernel errors their own exception, without the number."""
+    """posix_ipc gives some kernel errors their own exception or text, without the number."""
     if isinstance(error, ValueError):
         return errno.EINVAL
     if isinstance(error, posix_ipc.PermissionsError):
         return errno.EACCES
+    for text, number in _TEXTS.items():
+        if text in str(error):
+            return number
     return getattr(error, "errno", None) or 0

@@ -91,6 +91,8 @@ class RunFolder:
         for file in self.path.glob("*/*"):
             if file.suffix == _SEAT:
                 _unlink_queue(self._queue(file.parent.name, file.stem))
+                camera = file.stem.partition(".")[0]
+                _unlink_queue(self._queue(file.parent.name, f"{camera}.{_RELEASES}"))
             elif file.suffix == _LOCK:
                 _unlink_queue(self._queue(file.parent.name, f"{file.stem}.{_RELEASES}"))
         if keep is None:

@@ -6,6 +6,7 @@ read before they use it; a view into a slot never leaves without its loan.
 
 from __future__ import annotations
 
+from pickle import PickleBuffer
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -169,6 +170,7 @@ class _Reader:
 
 class FrameReader(_Reader):
     spec = FRAME
+    _picture: memoryview | None = None
     _view: memoryview | None = None
 
     def value(self, sequence: int) -> Frame:
@@ -177,13 +179,17 @@ class FrameReader(_Reader):
         if info.format is not PixelFormat.JPEG and length != info.format.raw_size(width, height):
             raise CorruptError(f"{self._source}: {length} bytes are no {info.format.name} of {width}x{height}")
         start = self._layout.vector_at
-        self._view = self._buffer[start : start + length]
+        self._picture = self._buffer[start : start + length]
+        # Slices and numpy arrays of a memoryview share its claim on the memory, and releasing it does not notice them.
+        # This one has a claim of its own, on `_picture`, which therefore cannot be released while any of them lives.
+        self._view = memoryview(PickleBuffer(self._picture))
         return Frame(info, self._view)
 
     def let_go(self) -> None:
-        if self._view is not None:
+        if self._view is not None and self._picture is not None:
             self._view.release()
-            self._view = None
+            self._picture.release()
+            self._view = self._picture = None
 
 
 class DetectionsReader(_Reader):

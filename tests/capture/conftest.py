@@ -85,7 +85,7 @@ class House:
 
     def watch(self, mode_after: Callable[[int], Mode], frames: int) -> list[tuple[FrameInfo, bytes]]:
         """Take `frames` frames, each answered with the mode that is asked for after it."""
-        taken = []
+        taken: list[tuple[FrameInfo, bytes]] = []
         for _ in range(frames):
             found = self.next()
             assert found is not None, f"after {len(taken)} frames no other came"
@@ -112,6 +112,7 @@ class Running:
         self.pulse = Pulse(self.heard, f"capture.{camera.id}")
         context = StageContext(Settings(cameras=(camera,)), folder, self.pulse, self.stop)
         self._raised: BaseException | None = None
+        self._ended = False
         self._thread = threading.Thread(target=self._run, args=(context, camera))
         self._thread.start()
 
@@ -123,6 +124,9 @@ class Running:
 
     def end(self) -> None:
         """Stop it as a signal does; whatever it died of is raised here."""
+        if self._ended:
+            return
+        self._ended = True
         self.stop.set()
         self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive(), "the camera's process does not stop"

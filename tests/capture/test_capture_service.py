@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from appliance.ipc.run_folder import RunFolder
     from tests.capture.conftest import Running
 
-Start = "Callable[[Camera], Running]"
+    Start = Callable[[Camera], Running]
 
 
 def camera(path: Path, rate: str = "lockstep", **settings: Any) -> Camera:
@@ -64,9 +64,7 @@ def test_while_alarmed_every_frame_of_the_clip_arrives(capturing: Start, tmp_pat
 def test_an_alarm_is_obeyed_from_the_very_next_frame_and_so_is_its_end(capturing: Start, tmp_path: Path) -> None:
     running = capturing(camera(mjpeg(tmp_path / "clip.avi", [jpeg(grey(i)) for i in range(30)])))
     frames = running.house.watch(lambda number: Mode.ALARMED if 5 <= number < 9 else Mode.STANDBY, frames=10)
-    numbers = [info.frame_number for info, _ in frames]
-    assert numbers[:6] == [1, 5, 6, 7, 8, 9]
-    assert all(later - earlier >= 3 for earlier, later in zip(numbers[5:], numbers[6:], strict=False))
+    assert [info.frame_number for info, _ in frames] == [1, 5, 6, 7, 8, 9, 10, 13, 16, 19]
 
 
 def test_a_frame_whose_reader_died_with_it_is_published_once_more(
@@ -146,7 +144,7 @@ def test_a_clip_that_cannot_be_opened_is_reported_and_opened_when_it_is_there(
     running.heard.until(Health.FAILED, Health.RUNNING, Health.ENDED)
 
 
-def test_a_clip_that_breaks_is_reported_and_begins_again_with_new_numbers(
+def test_a_clip_that_breaks_is_reported_and_begins_again_and_counts_on(
     capturing: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "REOPEN_FIRST_S", 0.01)
@@ -157,14 +155,14 @@ def test_a_clip_that_breaks_is_reported_and_begins_again_with_new_numbers(
     running.heard.until(Health.RUNNING, Health.FAILED, Health.RUNNING)
     numbers = [info.frame_number for info, _ in frames]
     assert numbers == sorted(set(numbers))
-    assert numbers[15] == 52
+    assert numbers[15] == 51
     assert frames[15][1] == frames[0][1]
 
 
 def test_a_stop_is_obeyed_while_nobody_answers(capturing: Start, tmp_path: Path) -> None:
     running = capturing(camera(mjpeg(tmp_path / "clip.avi", [jpeg(grey(1))])))
     assert running.house.next() is not None
-    running.stop.set()
+    running.end()
 
 
 def test_a_picture_that_grows_gets_a_channel_with_room_for_it(

@@ -1,4 +1,4 @@
-"""kill -9 of any one stage while the clip runs: everything is back within seconds, and nobody is told a lie meanwhile."""
+"""kill -9 of any one stage while the clip runs: all is back within seconds, and nobody is told a lie meanwhile."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 
 
 class Watcher:
-    """A viewer that reconnects for ever and checks every picture against the clip's own frame: a torn one would not fit."""
+    """A viewer that reconnects for ever and holds every picture against the clip's own frame: a torn one does not fit."""
 
     def __init__(self, url: str, truth: list[Any]) -> None:
         self._url = url

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,5 +125,5 @@ def test_transitions_are_a_chain_of_bounded_length(scene: list[bool]) -> None:
         eye = see(eye, detections(number * 5, *([0.9] if somebody else [])))
     chain = eye.transitions
     assert len(chain) <= KEPT_TRANSITIONS
-    assert all(a.state is b.previous for a, b in zip(chain, chain[1:], strict=False))
+    assert all(a.state is b.previous for a, b in itertools.pairwise(chain))
     assert not chain or chain[-1].state is eye.sentry.state

@@ -44,7 +44,7 @@ def test_six_visits_are_six_entries_and_six_departures(
     wait_for("the last departure", 5, lambda: len(ear.all("/front_door/event")) >= 12)
     events = [heard.json() for heard in ear.all("/front_door/event")]
     assert [event["event_type"] for event in events] == ["person_entered", "person_left"] * 6
-    assert all(ANCESTOR_FIELDS <= set(event) for event in events)
+    assert all(set(event) >= ANCESTOR_FIELDS for event in events)
     assert not any(heard.retain for heard in ear.all("/front_door/event"))
 
     # The frame number counts the clip's frames from 1, ten a second: scene time without any clock in between.
@@ -74,7 +74,7 @@ def test_six_visits_are_six_entries_and_six_departures(
 
 async def _read_messages(url: str, count: int) -> list[tuple[dict[str, Any], bytes]]:
     """As a client of the ancestor does: /ws, binary messages, nothing else known."""
-    messages = []
+    messages: list[tuple[dict[str, Any], bytes]] = []
     async with aiohttp.ClientSession() as session, session.ws_connect(f"{url}/ws", max_msg_size=0) as socket:
         while len(messages) < count:
             message = await socket.receive(timeout=20)
@@ -84,7 +84,7 @@ async def _read_messages(url: str, count: int) -> list[tuple[dict[str, Any], byt
 
 
 def _check_messages(messages: list[tuple[dict[str, Any], bytes]], figure: Figure) -> None:
-    """JSON and JPEG decode; boxes are in source pixels and where a plain use of the model puts them in that very picture."""
+    """JSON and JPEG decode; boxes are in source pixels, where a plain use of the model puts them in that picture."""
     session = onnxruntime.InferenceSession(str(MODEL), providers=["CPUExecutionProvider"])
     overlaps, ages, with_person = [], [], 0
     numbers = [metadata["frame_number"] for metadata, _ in messages]

@@ -20,15 +20,19 @@ WRITING = -1
 """What a slot holds while it is being written."""
 
 
-class TornError(Exception):
+class HarmError(Exception):
+    """What the protocol promises not to do."""
+
+
+class TornError(HarmError):
     """A slot was written while somebody read it, or holds something else than what was announced."""
 
 
-class BlockedError(Exception):
+class BlockedError(HarmError):
     """The publisher has no slot to write, or no room for its descriptor."""
 
 
-class MiscountedError(Exception):
+class MiscountedError(HarmError):
     """A reader saw its publications out of order, or gaps that are not the publisher's losses."""
 
 

@@ -94,7 +94,7 @@ function showFooter({ stages = [], mqtt = 'unknown', model, version: number }) {
     const fine = health === 'running';
     return [fine, fine ? name : [`${name}: ${health}`, reason].filter(Boolean).join(', ')];
   });
-  items.push([mqtt === 'connected', `MQTT ${mqtt}`]);
+  items.push([mqtt === 'connected' || mqtt === 'off', `MQTT ${mqtt}`]);  // off is a setting, no fault
   fill(at('stages'), items, ([fine, text]) => make('li', { className: fine ? '' : 'wanting' }, text));
   say(at('about'), `${model?.name || 'no model'} · Porchlight ${number ?? '–'}`);
 }

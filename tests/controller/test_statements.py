@@ -1,0 +1,203 @@
+"""What the broker hears, from a real mosquitto: order, retention, last will, Home Assistant's birth, reconnection."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
+
+from appliance.config import Mqtt
+from appliance.controller import statements as statements_module
+from appliance.controller.statements import Statements
+from tests.rig import Broker, Ear, wait_for
+
+pytestmark = pytest.mark.real
+
+STATUS = "porchlight/x/status"
+DISCOVERY = [("homeassistant/device/hub/config", '{"hub":1}'), ("homeassistant/device/cam/config", '{"cam":1}')]
+
+
+@pytest.fixture(autouse=True)
+def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statements_module, "SETTLE_S", 0.2)
+    monkeypatch.setattr(statements_module, "BIRTH_WAIT_S", (0.05, 0.1))
+
+
+def say(port: int, script: Callable[[Statements], Awaitable[None]]) -> None:
+    """Run a script with Statements that are connected to the broker."""
+
+    async def main() -> None:
+        said = Statements(Mqtt(host="127.0.0.1", port=port), "test", STATUS, DISCOVERY)
+        said.start()
+        await until(lambda: said.connected)
+        try:
+            await script(said)
+        finally:
+            await said.stop()
+
+    asyncio.run(main())
+
+
+async def until(look: Callable[[], Any], seconds: float = 15) -> None:
+    async def wait() -> None:
+        while not look():
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(wait(), seconds)
+
+
+def topics(ear: Ear, since: int = 0) -> list[str]:
+    return [heard.topic for heard in ear.heard[since:]]
+
+
+def test_availability_goes_before_discovery_and_discovery_before_facts(broker: Broker, ear: Ear) -> None:
+    async def script(said: Statements) -> None:
+        said.fact("porchlight/x/a/person", "OFF")
+        await until(lambda: "porchlight/x/a/person" in topics(ear))
+
+    say(broker.port, script)
+    assert topics(ear)[:4] == [STATUS, *(topic for topic, _ in DISCOVERY), "porchlight/x/a/person"]
+
+
+def test_facts_and_discovery_are_retained_and_events_are_not(broker: Broker, ear: Ear) -> None:
+    async def script(said: Statements) -> None:
+        said.fact("porchlight/x/a/person", "ON")
+        said.event("porchlight/x/a/event", "{}")
+        said.figure("porchlight/x/a/stats", "{}")
+        await until(lambda: "porchlight/x/a/event" in topics(ear))
+
+    say(broker.port, script)
+    late = Ear(broker.port)
+    wait_for("retained facts", 10, lambda: late.last("/person"))
+    assert {heard.topic for heard in late.heard if heard.retain} == {
+        STATUS,
+        *(t for t, _ in DISCOVERY),
+        "porchlight/x/a/person",
+    }
+    late.close()
+
+
+def test_a_fact_that_stays_the_same_is_not_said_again(broker: Broker, ear: Ear) -> None:
+    async def script(said: Statements) -> None:
+        for value in ("OFF", "OFF", "ON", "ON", "OFF"):
+            said.fact("porchlight/x/a/person", value)
+        await until(lambda: len(ear.all("/person")) >= 3)
+
+    say(broker.port, script)
+    assert [heard.payload for heard in ear.all("/person")] == [b"OFF", b"ON", b"OFF"]
+
+
+def test_events_wait_until_home_assistant_has_subscribed(broker: Broker, ear: Ear) -> None:
+    async def script(said: Statements) -> None:
+        for number in range(5):
+            said.event("porchlight/x/a/event", str(number))
+        await until(lambda: len(ear.all("/event")) == 5)
+
+    say(broker.port, script)
+    events = ear.all("/event")
+    assert [heard.payload for heard in events] == [b"0", b"1", b"2", b"3", b"4"]
+    announced = max(heard.at for heard in ear.heard if heard.topic.startswith("homeassistant/"))
+    assert events[0].at - announced >= 0.1
+
+
+def test_a_goodbye_says_offline(broker: Broker, ear: Ear) -> None:
+    async def script(_said: Statements) -> None:
+        await until(lambda: ear.last(STATUS) == "online")
+
+    say(broker.port, script)
+    wait_for("offline", 10, lambda: ear.last(STATUS) == "offline")
+
+
+def test_a_killed_process_is_said_to_be_offline_by_its_will(broker: Broker, ear: Ear) -> None:
+    code = f"""
+import asyncio
+from appliance.config import Mqtt
+from appliance.controller.statements import Statements
+async def main():
+    Statements(Mqtt(host="127.0.0.1", port={broker.port}), "test", "{STATUS}", []).start()
+    await asyncio.sleep(60)
+asyncio.run(main())
+"""
+    process = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        wait_for("online", 15, lambda: ear.last(STATUS) == "online")
+    finally:
+        process.kill()
+        process.wait()
+    wait_for("offline", 10, lambda: ear.last(STATUS) == "offline")
+
+
+def test_home_assistants_birth_is_answered_with_everything_as_it_is_now(broker: Broker, ear: Ear) -> None:
+    async def script(said: Statements) -> None:
+        said.fact("porchlight/x/a/person", "OFF")
+        said.fact("porchlight/x/a/person", "ON")
+        await until(lambda: len(ear.all("/person")) == 2)
+        before = len(ear.heard)
+        _publish(broker.port, "homeassistant/status", "online", retain=False)
+        await until(lambda: "porchlight/x/a/person" in topics(ear, before))
+        again = [heard for heard in ear.heard[before:] if heard.topic != "homeassistant/status"]
+        assert [heard.topic for heard in again][:4] == [STATUS, *(t for t, _ in DISCOVERY), "porchlight/x/a/person"]
+        assert again[3].payload == b"ON"
+
+    say(broker.port, script)
+
+
+def test_a_retained_birth_is_old_news(broker: Broker, ear: Ear) -> None:
+    _publish(broker.port, "homeassistant/status", "online", retain=True)
+
+    async def script(said: Statements) -> None:
+        said.event("porchlight/x/a/event", "settled")
+        await until(lambda: ear.last("/event"))
+
+    say(broker.port, script)
+    assert topics(ear).count(DISCOVERY[0][0]) == 1
+
+
+def test_after_the_brokers_restart_all_is_said_again_and_events_of_the_outage_arrive(broker: Broker) -> None:
+    async def script(said: Statements) -> None:
+        said.fact("porchlight/x/a/person", "OFF")
+        await asyncio.to_thread(broker.stop)
+        await until(lambda: not said.connected)
+        said.fact("porchlight/x/a/person", "ON")
+        said.event("porchlight/x/a/event", "during the outage")
+        await asyncio.to_thread(broker.start)
+        ear = await asyncio.to_thread(Ear, broker.port)
+        await until(lambda: ear.last("/event") == "during the outage", 30)
+        assert ear.last("/person") == "ON"
+        assert ear.last(STATUS) == "online"
+        assert ear.last("device/cam/config") == '{"cam":1}'
+        ear.close()
+
+    say(broker.port, script)
+
+
+def test_a_broker_that_is_not_there_costs_nothing_but_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: refused at once
+        port = taken.getsockname()[1]
+
+        async def main() -> None:
+            said = Statements(Mqtt(host="127.0.0.1", port=port), "test", STATUS, DISCOVERY)
+            said.start()
+            await until(lambda: "cannot be reached" in caplog.text)
+            said.fact("porchlight/x/a/person", "ON")
+            said.event("porchlight/x/a/event", "{}")
+            await said.stop()
+
+        asyncio.run(main())
+
+
+def _publish(port: int, topic: str, payload: str, *, retain: bool) -> None:
+    client = Client(CallbackAPIVersion.VERSION2)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(10)
+    client.disconnect()
+    client.loop_stop()

@@ -1,0 +1,110 @@
+"""The demo detector's network: a small pyramid, then one score and one box for each cell and kind.
+
+A cell is 8x8 pixels of the input. Trained it speaks of cells; `Contract` puts it behind RF-DETR's inputs and outputs.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SIDE = 256
+STRIDE = 8
+CELLS = SIDE // STRIDE
+COLUMNS = {"person": 1, "car": 3, "cat": 17}
+"""The kinds it is asked for and their COCO category ids, which are RF-DETR's columns."""
+KINDS = tuple(COLUMNS)
+ROWS = 300
+ALL_COLUMNS = 91
+NOTHING = -12.0
+"""The logit of unused columns and rows."""
+_RARE = -4.0
+"""Where scores begin: most cells hold nothing."""
+
+
+class _Conv(nn.Sequential):
+    def __init__(self, before: int, after: int, size: int = 3, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(before, after, size, stride, size // 2, bias=False),
+            nn.BatchNorm2d(after),
+            nn.ReLU(inplace=True),
+        )
+
+
+class _Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = _Conv(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv(x)
+
+
+class Network(nn.Module):
+    """From pictures [N, 3, SIDE, SIDE] to score logits [N, kinds, CELLS, CELLS] and, per kind, a box as its four sides'
+    distances from the cell's centre: [N, kinds, 4, CELLS, CELLS], left, top, right, bottom, in parts of the picture.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine = nn.Sequential(_Conv(3, 16, stride=2), _Conv(16, 32, stride=2), _Conv(32, 48, stride=2), _Residual(48))
+        self.middle = nn.Sequential(_Conv(48, 64, stride=2), _Residual(64), _Residual(64))
+        self.coarse = nn.Sequential(_Conv(64, 80, stride=2), _Residual(80), _Residual(80))
+        self.from_coarse = _Conv(80, 64, size=1)
+        self.from_middle = _Conv(64, 48, size=1)
+        self.joined = nn.Sequential(_Conv(48, 48), _Conv(48, 48))
+        self.scores = nn.Conv2d(48, len(KINDS), 1)
+        self.sides = nn.Conv2d(48, 4 * len(KINDS), 1)
+        nn.init.constant_(self.scores.bias, _RARE)
+        nn.init.constant_(self.sides.bias, -1.0)
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        fine = self.fine(pictures)
+        middle = self.middle(fine)
+        middle = middle + functional.interpolate(self.from_coarse(self.coarse(middle)), scale_factor=2.0)
+        joined = self.joined(fine + functional.interpolate(self.from_middle(middle), scale_factor=2.0))
+        sides = functional.softplus(self.sides(joined).float()) / 4
+        return self.scores(joined).float(), sides.reshape(-1, len(KINDS), 4, CELLS, CELLS)
+
+
+class Contract(nn.Module):
+    """The network behind RF-DETR's contract, for one picture: `dets` [1, 300, 4] and `labels` [1, 300, 91].
+
+    One row for each cell that is the highest of its 3x3 neighbourhood; the others sink to NOTHING. No NMS.
+    """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+        at = (torch.arange(CELLS) + 0.5) / CELLS
+        y, x = torch.meshgrid(at, at, indexing="ij")
+        self.register_buffer("x", x.reshape(1, 1, -1), persistent=False)
+        self.register_buffer("y", y.reshape(1, 1, -1), persistent=False)
+
+    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+        scores, sides = self.network(picture)
+        peaks = functional.max_pool2d(scores, 3, stride=1, padding=1)
+        scores = torch.where(scores == peaks, scores, NOTHING).clamp(min=NOTHING)
+        best, rows = scores.reshape(1, -1).topk(ROWS)
+        left, top, right, bottom = sides.reshape(1, len(KINDS), 4, -1).unbind(2)
+        x, y = self.get_buffer("x"), self.get_buffer("y")
+        boxes = torch.stack((x + (right - left) / 2, y + (bottom - top) / 2, left + right, top + bottom), dim=-1)
+        dets = boxes.reshape(1, -1, 4).gather(1, rows[:, :, None].expand(1, ROWS, 4))
+        kind = torch.div(rows, CELLS * CELLS, rounding_mode="floor")
+        return dets, torch.cat(self._columns(best, kind), dim=2)
+
+    @staticmethod
+    def _columns(best: Tensor, kind: Tensor) -> list[Tensor]:
+        """All columns, left to right: a kind's own where there is one, NOTHING between."""
+        asked = sorted((column, KINDS.index(name)) for name, column in COLUMNS.items())
+        edges = [-1, *(column for column, _ in asked), ALL_COLUMNS]
+        gaps = [torch.full((1, ROWS, after - before - 1), NOTHING) for before, after in pairwise(edges)]
+        own = [torch.where(kind == index, best, NOTHING)[:, :, None] for _, index in asked]
+        return [part for pair in zip(gaps, own, strict=False) for part in pair] + [gaps[-1]]
