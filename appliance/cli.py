@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,7 @@ from appliance.supervisor import REFUSED, Child, ChildRefusedError, Supervisor
 from appliance.telemetry import set_up_logs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 STAGES = ("inference", "gateway", "controller", "capture")
 FIRST = ("inference", "gateway")
@@ -32,6 +34,8 @@ log = logging.getLogger(__name__)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says. Return 0, 1 (failed) or 2 (refused: trying again changes nothing)."""
     options = _parser().parse_args(arguments)
+    if options.command == "demo":
+        return _demo(options)
     try:
         settings = load(options.config, os.environ)
     except ConfigError as error:
@@ -46,8 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return REFUSED
+    return _guarded(lambda: _run(options, settings) if options.command == "run" else _stage(options, settings))
+
+
+def _guarded(work: Callable[[], int]) -> int:
+    """Do the work; turn what can go wrong on purpose into one line and an exit code."""
     try:
-        return _run(options, settings) if options.command == "run" else _stage(options, settings)
+        return work()
     except ChildRefusedError as error:
         log.error("%s refused to start, so nothing was started", error)  # noqa: TRY400 -- the child has said why
         return REFUSED
@@ -70,6 +79,13 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     command("run", "Run the appliance: all stages, until Ctrl-C.")
+    text = "Show it working: a painted porch, its own detector and MQTT broker, the live view."
+    demo = commands.add_parser("demo", help=text, description=text)
+    demo.add_argument("--exit-after", type=float, metavar="S", help="stop by itself after so many seconds")
+    demo.add_argument("--port", type=int, default=8099, help="of the live view (8099; 0: any free one)")
+    demo.add_argument("--clip", type=Path, metavar="FILE", help="your own footage instead of the painted porch")
+    demo.add_argument("--camera", metavar="URL", help="another camera; needs --model")
+    demo.add_argument("--model", type=Path, metavar="FILE", help="an RF-DETR model instead of the demo's own detector")
     command("check", "Check the settings and say what is wrong with them.")
     stage = command("stage", "Run one stage in the foreground, as a container of k3s does.")
     stage.add_argument("name", choices=STAGES)
@@ -78,7 +94,40 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace, settings: Settings) -> int:
+def _demo(options: argparse.Namespace) -> int:
+    """The appliance with settings that need nothing, and a narrator on its MQTT messages."""
+    from appliance import demo
+
+    if (options.clip or options.camera) and options.model is None:
+        print(
+            "demo: the demo's detector knows only its painted porch; name an RF-DETR model with --model",
+            file=sys.stderr,
+        )
+        return REFUSED
+    with contextlib.ExitStack() as stack:
+        embedded = "PORCHLIGHT_MQTT__HOST" not in os.environ
+        try:
+            port = stack.enter_context(demo.embedded_broker()) if embedded else None
+        except ModuleNotFoundError:
+            print("demo: its MQTT broker is not installed: ./script/demo does that", file=sys.stderr)
+            return REFUSED
+        options.config = stack.enter_context(demo.settings_file(demo.settings_of(options, port)))
+        try:
+            settings = load(options.config, os.environ)
+        except ConfigError as error:
+            print(error, file=sys.stderr)
+            return REFUSED
+        print(demo.banner(settings, embedded=embedded), flush=True)
+        narrator = demo.Narrator(settings)
+        narrator.start()
+        stack.callback(narrator.stop)
+        code = _guarded(lambda: _run(options, settings, exit_after_s=options.exit_after))
+    if code == 0:
+        demo.say(f"stopped; {narrator.events} MQTT events, {narrator.rounds} full rounds of the sentry")
+    return code
+
+
+def _run(options: argparse.Namespace, settings: Settings, exit_after_s: float | None = None) -> int:
     """All stages, each a child of ours; nothing is left behind."""
     set_up_logs("porchlight", settings.telemetry.log_level)
     folder = RunFolder(settings.instance)
@@ -87,6 +136,10 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
         context = _context("supervisor", settings, folder, supervised=False)
         log.info("porchlight %s, instance %s: watching %s", __version__, settings.instance, _names(settings))
         children = [Child(name, ("stage", name, "--config", str(options.config))) for name in STAGES]
+        if exit_after_s is not None:
+            timer = threading.Timer(exit_after_s, context.stop.set)
+            timer.daemon = True
+            timer.start()
         _supervise(context, children, FIRST)
     finally:
         folder.remove()

@@ -25,6 +25,8 @@ ROWS = 300
 ALL_COLUMNS = 91
 NOTHING = -12.0
 """The logit of unused columns and rows."""
+_LARGEST = 4.0
+"""The logarithm of a side in cells: more than the whole picture."""
 _RARE = -4.0
 """Where scores begin: most cells hold nothing."""
 
@@ -48,8 +50,8 @@ class _Residual(nn.Module):
 
 
 class Network(nn.Module):
-    """From pictures [N, 3, SIDE, SIDE] to score logits [N, kinds, CELLS, CELLS] and, per kind, a box as its four sides'
-    distances from the cell's centre: [N, kinds, 4, CELLS, CELLS], left, top, right, bottom, in parts of the picture.
+    """From pictures [N, 3, SIDE, SIDE] to score logits [N, kinds, CELLS, CELLS] and boxes [N, kinds, 4, CELLS, CELLS],
+    centre x, centre y, width, height in 0..1 of the picture.
     """
 
     def __init__(self) -> None:
@@ -61,17 +63,22 @@ class Network(nn.Module):
         self.from_middle = _Conv(64, 48, size=1)
         self.joined = nn.Sequential(_Conv(48, 48), _Conv(48, 48))
         self.scores = nn.Conv2d(48, len(KINDS), 1)
-        self.sides = nn.Conv2d(48, 4 * len(KINDS), 1)
+        self.boxes = nn.Conv2d(48, 4 * len(KINDS), 1)
+        at = (torch.arange(CELLS) + 0.5) / CELLS
+        y, x = torch.meshgrid(at, at, indexing="ij")
+        self.register_buffer("cells", torch.stack((x, y)), persistent=False)
         nn.init.constant_(self.scores.bias, _RARE)
-        nn.init.constant_(self.sides.bias, -1.0)
+        nn.init.constant_(self.boxes.bias, 0.0)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         fine = self.fine(pictures)
         middle = self.middle(fine)
         middle = middle + functional.interpolate(self.from_coarse(self.coarse(middle)), scale_factor=2.0)
         joined = self.joined(fine + functional.interpolate(self.from_middle(middle), scale_factor=2.0))
-        sides = functional.softplus(self.sides(joined).float()) / 4
-        return self.scores(joined).float(), sides.reshape(-1, len(KINDS), 4, CELLS, CELLS)
+        boxes = self.boxes(joined).float().reshape(-1, len(KINDS), 4, CELLS, CELLS)
+        centres = self.get_buffer("cells") + boxes[:, :, :2] / CELLS
+        sizes = boxes[:, :, 2:].clamp(max=_LARGEST).exp() / CELLS
+        return self.scores(joined).float(), torch.cat((centres, sizes), dim=2)
 
 
 class Contract(nn.Module):
@@ -83,20 +90,14 @@ class Contract(nn.Module):
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
-        at = (torch.arange(CELLS) + 0.5) / CELLS
-        y, x = torch.meshgrid(at, at, indexing="ij")
-        self.register_buffer("x", x.reshape(1, 1, -1), persistent=False)
-        self.register_buffer("y", y.reshape(1, 1, -1), persistent=False)
 
     def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
-        scores, sides = self.network(picture)
+        scores, boxes = self.network(picture)
         peaks = functional.max_pool2d(scores, 3, stride=1, padding=1)
         scores = torch.where(scores == peaks, scores, NOTHING).clamp(min=NOTHING)
         best, rows = scores.reshape(1, -1).topk(ROWS)
-        left, top, right, bottom = sides.reshape(1, len(KINDS), 4, -1).unbind(2)
-        x, y = self.get_buffer("x"), self.get_buffer("y")
-        boxes = torch.stack((x + (right - left) / 2, y + (bottom - top) / 2, left + right, top + bottom), dim=-1)
-        dets = boxes.reshape(1, -1, 4).gather(1, rows[:, :, None].expand(1, ROWS, 4))
+        boxes = boxes.permute(0, 1, 3, 4, 2).reshape(1, -1, 4)
+        dets = boxes.gather(1, rows[:, :, None].expand(1, ROWS, 4))
         kind = torch.div(rows, CELLS * CELLS, rounding_mode="floor")
         return dets, torch.cat(self._columns(best, kind), dim=2)
 

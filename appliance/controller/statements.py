@@ -44,6 +44,11 @@ class Statements:
     def connected(self) -> bool:
         return self._connection.connected
 
+    @property
+    def connection(self) -> str:
+        """Return the connection in a word, for the page."""
+        return "connected" if self.connected else "disconnected"
+
     def start(self) -> None:
         self._connection.start()
 
@@ -99,3 +104,20 @@ class Statements:
 
         handle = self._loop.call_later(seconds, fire)
         self._timers.add(handle)
+
+
+class Silence:
+    """What is said where MQTT is turned off: the same words, to nobody."""
+
+    connected = False
+    connection = "off"
+
+    def start(self) -> None: ...
+
+    def fact(self, topic: str, payload: str) -> None: ...
+
+    def event(self, topic: str, payload: str) -> None: ...
+
+    def figure(self, topic: str, payload: str) -> None: ...
+
+    async def stop(self) -> None: ...

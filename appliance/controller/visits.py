@@ -10,6 +10,7 @@ from appliance.controller.entities import ENTERED, LEFT
 from appliance.messages import SentryState
 
 if TYPE_CHECKING:
+    from appliance.controller.eye import Eye
     from appliance.messages import Transition
 
 
@@ -38,6 +39,25 @@ def event_payload(event_type: str, transition: Transition, device_id: str, extra
             **extra,
         }
     )
+
+
+def state_payload(eye: Eye, decided_after_ms: float | None) -> str:
+    """Return the retained `state` JSON: the state, and the transition that led to it.
+
+    `latency_ms` is what the decision took from the frame's capture, where the frame followed the real clock.
+    """
+    facts: dict[str, object] = {"state": eye.sentry.state.label, "mode": eye.sentry.mode.label}
+    if eye.transitions:
+        last = eye.transitions[-1]
+        facts |= {
+            "previous_state": last.previous.label,
+            "timestamp": iso(last.wall_ns),
+            "frame_number": last.frame_number,
+            "confidence": round(last.confidence, 3),
+        }
+        if decided_after_ms is not None:
+            facts["latency_ms"] = decided_after_ms
+    return json.dumps(facts)
 
 
 def iso(wall_ns: int) -> str:

@@ -51,14 +51,14 @@ def _check(path: Path, session: Any) -> ModelInfo:
         return ModelError(f"{path}: {what}; it has {has}; expected {CONTRACT}")
 
     if set(inputs) != {"input"}:
-        raise wrong("its input is not called 'input'")
+        raise wrong("it does not have one input, called 'input'")
     if missing := [name for name in _OUTPUTS if name not in outputs]:
         raise wrong(f"it has no output {' and '.join(map(repr, missing))}")
     for tensor in (inputs["input"], *(outputs[name] for name in _OUTPUTS)):
         if tensor.type != "tensor(float)":
             raise wrong(f"{tensor.name} is {tensor.type}, not float32")
     shape = inputs["input"].shape
-    side = shape[-1]
+    side = shape[-1] if shape else None
     if shape[1:] != [3, side, side] or not isinstance(side, int) or shape[0] not in (1, "batch", "N"):
         raise wrong("its input is not [1, 3, S, S]")
     if not 224 <= side <= 1024 or side % 32:

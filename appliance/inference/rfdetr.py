@@ -42,7 +42,8 @@ class Preprocessor:
     def fill(self, rgb: Bytes) -> Floats:
         """Return the tensor for a picture uint8 [height, width, 3], RGB; it is overwritten by the next call.
 
-        rfdetr resizes float tensors, this resizes bytes: the values differ by at most half of 1/255.
+        rfdetr resizes float tensors, this resizes bytes: the values differ by less than 1/255 (before the division by
+        std).
         """
         cv2.resize(rgb, (self.side, self.side), dst=self._resized, interpolation=cv2.INTER_LINEAR)
         for channel in range(3):

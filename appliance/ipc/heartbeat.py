@@ -38,8 +38,8 @@ class HeartbeatFile:
 
     def write(self, beat: Heartbeat) -> None:
         """Replace the heartbeat before. Errors of the file system are the caller's to report: OSError."""
-        fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         data = encode(beat)
+        fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             if os.write(fd, data) != len(data):  # the file system had room for a part
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._temporary))

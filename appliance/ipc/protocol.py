@@ -21,8 +21,8 @@ _RELEASE = struct.Struct("<QQII")
 DESCRIPTOR_BYTES = _DESCRIPTOR.size
 RELEASE_BYTES = _RELEASE.size
 
-# One publication may return two releases per subscriber (one held, one received and released since), and a queue
-# holds ten messages: with four subscribers a release always finds room.
+# Between two looks of the publisher a subscriber may release three (one held, one that waited, the next), and a queue
+# holds ten messages: with three subscribers a release always finds room; a fourth may have to keep one for a moment.
 MAX_SUBSCRIBERS = 4
 RELEASE_DEPTH = 10
 SPARE_SLOTS = 2

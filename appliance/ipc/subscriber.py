@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
+import sys
+import traceback
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from appliance.ipc import channel_file
@@ -73,9 +76,14 @@ class Subscriber(Generic[T]):
         self._path = folder.channel_file(channel)
         self._index = channel.subscribers.index(name)
         self._make_reader = reader
-        self._registration = Registration(folder.seat(channel, name), PREDECESSOR_PATIENCE_S)
-        self._queue = Queue(folder.descriptor_queue(channel, name), 1, DESCRIPTOR_BYTES)
-        self._releases = Queue(folder.release_queue(channel), RELEASE_DEPTH, RELEASE_BYTES)
+        with contextlib.ExitStack() as undo:
+            self._registration = Registration(folder.seat(channel, name), PREDECESSOR_PATIENCE_S)
+            undo.callback(self._registration.close)
+            self._queue = Queue(folder.descriptor_queue(channel, name), 1, DESCRIPTOR_BYTES)
+            undo.callback(self._queue.close)
+            self._releases = Queue(folder.release_queue(channel), RELEASE_DEPTH, RELEASE_BYTES)
+            undo.callback(self._releases.close)
+            self._undo = undo.pop_all()
         self._file: channel_file.ChannelFile | None = None
         self._readers: list[SlotReader[T]] = []
         self._held: SlotReader[T] | None = None
@@ -114,17 +122,17 @@ class Subscriber(Generic[T]):
         if message is None:
             return None
         descriptor = Descriptor.unpack(message)
-        if descriptor.epoch != self._registration.epoch or not self._open(descriptor.generation):
+        if descriptor.epoch != self._registration.epoch:
             return None
-        if descriptor.slot >= len(self._readers):
-            raise CorruptError(f"{self._path}: slot {descriptor.slot} was announced, there are {len(self._readers)}")
-        reader = self._readers[descriptor.slot]
-        self._held = reader
+        value = None
         try:
-            value = reader.value(descriptor.sequence)
-        except CorruptError:
-            self.give_back(descriptor.sequence)
-            raise
+            if self._open(descriptor.generation):
+                value = self._read(descriptor)
+        finally:
+            if value is None:  # a slot that is announced but not read goes back too, or the publisher runs out of them
+                self._owe(descriptor.generation, descriptor.sequence)
+        if value is None:
+            return None
         self._count(descriptor)
         return Loan(self, value, descriptor.sequence)
 
@@ -132,24 +140,45 @@ class Subscriber(Generic[T]):
         """Loan.release's other half."""
         if self._held is None or self._file is None:
             raise LoanError(f"{self.channel}: nothing is on loan")
-        try:
-            self._held.let_go()
-        except BufferError as error:
-            raise LoanError(f"{self.channel}: a view into the slot outlives its loan ({error})") from None
-        self._held = None
-        self._owed = Release(self._file.header.generation, sequence, self._index)
-        self._pay()
+        self._let_go(self._held)
+        self._owe(self._file.header.generation, sequence)
 
     def close(self) -> None:
-        """Leave the seat. What is in hands is let go; the publisher learns of it from the next epoch."""
+        """Leave the seat. What is in hands is let go; the publisher learns of it from the next epoch.
+
+        LoanError: a view into it is still in use; the seat stays taken, so that nobody writes there.
+        """
         if self._held is not None:
-            self._held.let_go()
+            self._let_go(self._held)
         self._readers = []
         if self._file is not None:
             self._file.close()
-        self._queue.close()
-        self._releases.close()
-        self._registration.close()
+        self._undo.close()
+
+    def _read(self, descriptor: Descriptor) -> T:
+        """Take the slot in hands; not if it is corrupted."""
+        if descriptor.slot >= len(self._readers):
+            raise CorruptError(f"{self._path}: slot {descriptor.slot} was announced, there are {len(self._readers)}")
+        reader = self._readers[descriptor.slot]
+        value = reader.value(descriptor.sequence)
+        self._held = reader
+        return value
+
+    def _let_go(self, held: SlotReader[T]) -> None:
+        error = sys.exception()
+        try:
+            try:
+                held.let_go()
+            except BufferError:
+                _forget_locals(error)
+                held.let_go()
+        except BufferError as view:
+            raise LoanError(f"{self.channel}: a view into the slot outlives its loan ({view})") from None
+        self._held = None
+
+    def _owe(self, generation: int, sequence: int) -> None:
+        self._owed = Release(generation, sequence, self._index)
+        self._pay()
 
     def _pay(self) -> bool:
         """Send the release that is owed; False while the queue has no room for it."""
@@ -185,3 +214,10 @@ class Subscriber(Generic[T]):
         poller = select.poll()
         poller.register(self._queue.fileno(), select.POLLIN)
         return bool(poller.poll(max(0, timeout_s) * 1000))
+
+
+def _forget_locals(error: BaseException | None) -> None:
+    """An error on its way out keeps alive what the functions that it left were looking at."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__

@@ -1,0 +1,206 @@
+"""One camera's papers: its ends of the channels, its eye, and what was last said of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from appliance.controller import visits
+from appliance.controller.eye import Eye, resumed
+from appliance.ipc.errors import CorruptError
+from appliance.ipc.mailbox import last_state, publish_state, subscribe_detections
+from appliance.messages import Clock, Health, SentryState
+from appliance.mqtt import OFFLINE, ONLINE
+from appliance.telemetry import RepeatedFault
+
+if TYPE_CHECKING:
+    from appliance.config import Camera
+    from appliance.controller.statements import Silence, Statements
+    from appliance.controller.topics import Topics
+    from appliance.messages import Detections, Heartbeat, SourceHealth, Transition
+    from appliance.stage import StageContext
+
+log = logging.getLogger(__name__)
+
+START_PATIENCE_S = 5.0
+"""A camera that starts up is no fault yet."""
+STATE_EVERY_S = 1.0
+COUNT_FLOOR_S = 1.0
+SEEN_FLOOR_S = 10.0
+STATS_EVERY_S = 10.0
+
+
+class Desk:
+    """One camera's papers: its channel ends, its eye, and what was last said of it."""
+
+    def __init__(self, context: StageContext, camera: Camera, topics: Topics, statements: Statements | Silence) -> None:
+        self.camera = camera
+        self.eye: Eye = resumed(last_state(context.folder, camera.id))
+        self.states = publish_state(context.folder, camera.id)
+        self.detections = subscribe_detections(context.folder, camera.id, "controller")
+        self._pulse = context.pulse
+        self._settings = context.settings
+        self._topics = topics
+        self._statements = statements
+        self._fault = RepeatedFault(log, f"camera {camera.id}")
+        self._blind = RepeatedFault(log, f"camera {camera.id} cannot see")
+        self._ended = False
+        self._opened_s = time.monotonic()
+        self._latency_ms: float | None = None
+        self._decided_after_ms: float | None = None
+        self._stated_s = self._counted_s = self._seen_s = self._figures_s = 0.0
+        self._publish_state()
+
+    def hear(self) -> None:
+        """Detections have arrived: the alarm path. Sentry first, then the camera's pace, then the world."""
+        try:
+            detections = self.detections.take()
+        except CorruptError as error:
+            self._fault.report(error)
+            return
+        if detections is None or self._ended:
+            return
+        before = self.eye
+        now_s = time.monotonic()
+        self.eye = before.see(detections, self._settings.sentry, self._settings.model.threshold, now_s)
+        changed = self.eye.transitions != before.transitions or self.eye.known != before.known
+        if changed or detections.frame.clock is Clock.SCENE:
+            self._publish_state()
+        if changed:
+            self._tell(before, detections)
+        self._note_figures(detections, now_s)
+
+    def check(self, beats: dict[str, Heartbeat]) -> None:
+        """Is what we know still true? Called every CHECK_S."""
+        now_s = time.monotonic()
+        source = _source_of(beats, self.camera.id)
+        before = self.eye
+        if source is not None and source.health is Health.ENDED and not self._ended:
+            self._ended = True
+            self.eye = self.eye.end(time.time_ns())
+        elif source is not None and source.health in (Health.STARTING, Health.RUNNING):
+            self._ended = False
+        self.eye = self.eye.check(now_s, self.camera.standby_fps, _broken_link(beats, source))
+        if self.eye.known:
+            self._blind.heal()
+        elif before.known or now_s - self._opened_s > START_PATIENCE_S:
+            self._blind.report(self.eye.blind_because)
+        health = Health.RUNNING if self.eye.known else Health.DEGRADED
+        self._pulse.source(self.camera.id, health, self.eye.blind_because)
+        if self.eye != before:
+            self._publish_state()
+            self._tell(before, None)
+        elif now_s - self._stated_s >= STATE_EVERY_S:
+            self._publish_state()
+        connected = source is not None and source.health in (Health.RUNNING, Health.DEGRADED)
+        self._statements.fact(self._topic("connectivity"), "ON" if connected else "OFF")
+        self._state_availability()
+        self._publish_figures(now_s, beats)
+
+    def close(self) -> None:
+        self._statements.fact(self._topic("status"), OFFLINE)
+        self.detections.close()
+        self.states.close()
+
+    def _topic(self, what: str) -> str:
+        return self._topics.camera(self.camera.id, what)
+
+    def _publish_state(self) -> None:
+        writer = self.states.borrow()
+        writer.write(self.eye.state)
+        self.states.send(writer)
+        self._stated_s = time.monotonic()
+
+    def _tell(self, before: Eye, detections: Detections | None) -> None:
+        """Say what changed: events first, then the facts they changed, then that they can be believed."""
+        known = set(before.transitions)
+        for transition in self.eye.transitions:
+            if transition not in known:
+                self._decided_after_ms = _age_ms(detections)
+                self._tell_transition(transition)
+        self._state_facts()
+        self._state_availability()
+
+    def _tell_transition(self, transition: Transition) -> None:
+        log.info(
+            "camera %s: %s -> %s (frame %d, confidence %.2f)",
+            self.camera.id,
+            transition.previous.label,
+            transition.state.label,
+            transition.frame_number,
+            transition.confidence,
+        )
+        event_type = visits.event_of(transition)
+        if event_type is None:
+            return
+        extra: dict[str, object] = {"camera": self.camera.id, "person_count": self.eye.person_count}
+        if self._decided_after_ms is not None:
+            extra["latency_ms"] = self._decided_after_ms
+        device_id = f"{self._settings.instance}_{self.camera.id}"
+        payload = visits.event_payload(event_type, transition, device_id, extra)
+        self._statements.event(self._topic("event"), payload)
+
+    def _state_facts(self) -> None:
+        eye, fact = self.eye, self._statements.fact
+        tracking = eye.sentry.state is SentryState.TRACKING
+        fact(self._topic("person"), "ON" if tracking else "OFF")
+        fact(self._topic("state"), visits.state_payload(eye, self._decided_after_ms))
+        fact(self._topic("person_count"), str(eye.person_count if tracking else 0))
+        if eye.sighted_wall_ns and eye.transitions and eye.sentry.state is not SentryState.VALIDATION:
+            fact(self._topic("last_seen"), visits.iso(eye.sighted_wall_ns))
+
+    def _state_availability(self) -> None:
+        self._statements.fact(self._topic("status"), ONLINE if self.eye.known else OFFLINE)
+
+    def _note_figures(self, detections: Detections, now_s: float) -> None:
+        """While somebody is there: the count and the time, no more often than their floors."""
+        self._latency_ms = _age_ms(detections)
+        if self.eye.sentry.state is not SentryState.TRACKING:
+            return
+        if now_s - self._counted_s >= COUNT_FLOOR_S:
+            self._counted_s = now_s
+            self._statements.fact(self._topic("person_count"), str(self.eye.person_count))
+        if now_s - self._seen_s >= SEEN_FLOOR_S:
+            self._seen_s = now_s
+            self._statements.fact(self._topic("last_seen"), visits.iso(self.eye.sighted_wall_ns))
+
+    def _publish_figures(self, now_s: float, beats: dict[str, Heartbeat]) -> None:
+        if not self.eye.known or now_s - self._figures_s < STATS_EVERY_S:
+            return
+        self._figures_s = now_s
+        capture = beats[f"capture.{self.camera.id}"].counters
+        figures = {
+            "fps": round(capture.get("fps", 0.0), 1),
+            "latency": self._latency_ms,
+            "dropped": int(capture.get("lost_inference", 0)),
+        }
+        self._statements.figure(self._topic("stats"), json.dumps(figures))
+
+
+def _source_of(beats: dict[str, Heartbeat], camera: str) -> SourceHealth | None:
+    beat = beats.get(f"capture.{camera}")
+    if beat is None:
+        return None
+    return next((source for source in beat.sources if source.camera == camera), None)
+
+
+def _broken_link(beats: dict[str, Heartbeat], source: SourceHealth | None) -> str:
+    """Say which link of the camera's chain is down; empty where none is."""
+    if source is None:
+        return "capture is not running"
+    if source.health is Health.FAILED:
+        return f"the camera failed: {source.reason}"
+    if source.health is Health.ENDED:
+        return source.reason
+    if "inference" not in beats:
+        return "inference is not running"
+    return ""
+
+
+def _age_ms(detections: Detections | None) -> float | None:
+    """Return how long ago the frame was captured, where that is a question of real time."""
+    if detections is None or detections.frame.clock is not Clock.MONOTONIC:
+        return None
+    return round((time.monotonic_ns() - detections.frame.captured_ns) / 1e6, 1)

@@ -1,0 +1,170 @@
+"""From a frame's bytes to the RGB picture that the model's input is made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import simplejpeg
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.inference.picture import Decoder, PictureError
+from appliance.messages import Frame, FrameInfo, PixelFormat
+
+RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (128, 128, 128)
+RAW = [PixelFormat.RGB24, PixelFormat.YUYV, PixelFormat.NV12, PixelFormat.I420]
+SIDES = st.integers(min_value=1, max_value=700)
+
+
+def quarters(width: int, height: int) -> Any:
+    """Return red and green over blue and grey."""
+    rgb = np.empty((height, width, 3), np.uint8)
+    rgb[: height // 2, : width // 2], rgb[: height // 2, width // 2 :] = RED, GREEN
+    rgb[height // 2 :, : width // 2], rgb[height // 2 :, width // 2 :] = BLUE, GREY
+    return rgb
+
+
+def packed(rgb: Any, kind: PixelFormat) -> bytes:
+    """Lay `rgb` out as cameras do: BT.601, limited range; two, or two by two, pixels share their colour."""
+    r, g, b = (rgb[:, :, channel] / 255 for channel in range(3))
+    y = np.rint(16 + 65.481 * r + 128.553 * g + 24.966 * b).astype(np.uint8)
+    u = np.rint(128 - 37.797 * r - 74.203 * g + 112 * b).astype(np.uint8)
+    v = np.rint(128 + 112 * r - 93.786 * g - 18.214 * b).astype(np.uint8)
+    match kind:
+        case PixelFormat.YUYV:
+            return np.stack((y[:, ::2], u[:, ::2], y[:, 1::2], v[:, ::2]), axis=2).tobytes()
+        case PixelFormat.NV12:
+            return y.tobytes() + np.stack((u[::2, ::2], v[::2, ::2]), axis=2).tobytes()
+        case PixelFormat.I420:
+            return y.tobytes() + u[::2, ::2].tobytes() + v[::2, ::2].tobytes()
+        case _:
+            return bytes(rgb.tobytes())
+
+
+def frame(data: bytes, width: int, height: int, kind: PixelFormat) -> Frame:
+    return Frame(FrameInfo(1, 0, 0, width, height, kind), memoryview(bytearray(data)))
+
+
+def jpeg(rgb: Any, kind: str = "RGB") -> Frame:
+    height, width = rgb.shape[:2]
+    return frame(simplejpeg.encode_jpeg(np.ascontiguousarray(rgb), 95, kind), width, height, PixelFormat.JPEG)
+
+
+def corners(rgb: Any) -> list[Any]:
+    """Return the colours of the four quarters, in their middles."""
+    height, width = rgb.shape[:2]
+    return [rgb[y, x].astype(int) for y in (height // 4, height * 3 // 4) for x in (width // 4, width * 3 // 4)]
+
+
+@pytest.mark.parametrize("kind", RAW)
+@pytest.mark.parametrize(("width", "height"), [(64, 48), (36, 20), (2, 2)])
+def test_red_green_blue_and_grey_come_out_in_their_places(kind: PixelFormat, width: int, height: int) -> None:
+    rgb = quarters(width, height) if width > 2 else np.full((2, 2, 3), RED, np.uint8)
+    decoded = Decoder(224).decode(frame(packed(rgb, kind), width, height, kind))
+    assert (decoded.shape, decoded.dtype) == ((height, width, 3), np.uint8)
+    assert np.allclose(corners(decoded), corners(rgb), atol=0 if kind is PixelFormat.RGB24 else 3)
+
+
+def test_a_jpegs_colours_come_out_in_their_places_whatever_the_scale() -> None:
+    for width, height in ((64, 48), (640, 480), (1920, 1080)):
+        decoded = Decoder(224).decode(jpeg(quarters(width, height)))
+        assert np.allclose(corners(decoded), [RED, GREEN, BLUE, GREY], atol=6)
+
+
+def test_a_grey_jpeg_is_a_picture_too() -> None:
+    decoded = Decoder(224).decode(jpeg(np.full((60, 80, 1), 77, np.uint8), "GRAY"))
+    assert decoded.shape == (60, 80, 3)
+    assert np.all(decoded == 77)
+
+
+@given(width=SIDES, height=SIDES)
+def test_a_jpeg_is_decoded_at_the_smallest_eighth_that_still_covers_the_models_side(width: int, height: int) -> None:
+    side = 96
+    decoded = Decoder(side).decode(jpeg(np.zeros((height, width, 3), np.uint8)))
+    scaled = [(-(-height * eighths // 8), -(-width * eighths // 8)) for eighths in range(1, 9)]
+    # A side that is smaller than the model's anyway is kept: nothing is enlarged.
+    assert decoded.shape[:2] == next((h, w) for h, w in scaled if h >= min(side, height) and w >= min(side, width))
+
+
+@pytest.mark.parametrize("kind", RAW)
+def test_raw_pictures_of_one_size_are_decoded_into_the_same_memory(kind: PixelFormat) -> None:
+    decoder = Decoder(224)
+    first = decoder.decode(frame(packed(np.full((48, 64, 3), RED, np.uint8), kind), 64, 48, kind))
+    second = decoder.decode(frame(packed(np.full((48, 64, 3), GREY, np.uint8), kind), 64, 48, kind))
+    assert np.shares_memory(first, second)
+    assert np.allclose(first, 128, atol=3)
+
+
+def test_jpegs_of_one_size_are_decoded_into_the_same_memory() -> None:
+    decoder = Decoder(96)
+    first = decoder.decode(jpeg(np.full((480, 640, 3), 10, np.uint8)))
+    second = decoder.decode(jpeg(np.full((480, 640, 3), 200, np.uint8)))
+    assert np.shares_memory(first, second)
+    assert np.all(first == 200)
+
+
+def test_cameras_of_many_sizes_do_not_pile_up_memory() -> None:
+    decoder = Decoder(224)
+    for width in range(2, 202, 2):
+        decoder.decode(frame(bytes(width * 2 * 3), width, 2, PixelFormat.RGB24))
+    assert len(decoder._buffers) <= 32
+
+
+def test_a_picture_may_be_larger_than_the_one_before() -> None:
+    decoder = Decoder(224)
+    for width, height in ((640, 480), (1280, 720), (64, 48), (1280, 720)):
+        assert np.allclose(corners(decoder.decode(jpeg(quarters(width, height)))), [RED, GREEN, BLUE, GREY], atol=6)
+
+
+WHOLE = bytes(jpeg(np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)).data)
+
+
+@pytest.mark.parametrize(
+    ("data", "width", "height"),
+    [
+        (b"", 640, 480),
+        (b"\xff\xd8", 640, 480),
+        (b"no JPEG " * 100, 640, 480),
+        (WHOLE[: len(WHOLE) // 2], 640, 480),
+        (WHOLE[:200], 640, 480),
+        (b"\0\0" + WHOLE[2:], 640, 480),
+        (WHOLE, 64, 48),  # larger than it says
+        (WHOLE, 0, 0),
+    ],
+    ids=["empty", "magic", "text", "half", "header", "start", "liar", "sizeless"],
+)
+def test_a_broken_jpeg_is_a_picture_error_and_leaves_no_view_behind(data: bytes, width: int, height: int) -> None:
+    decoder = Decoder(224)
+    broken = frame(data, width, height, PixelFormat.JPEG)
+    with pytest.raises(PictureError) as caught:
+        decoder.decode(broken)
+    broken.data.release()  # while the error is still alive, as in the stage: BufferError if it were looked into
+    assert "JPEG" in str(caught.value)
+    assert decoder.decode(jpeg(quarters(640, 480))).shape == (240, 320, 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "width", "height"),
+    [
+        (PixelFormat.I420, 3, 3),
+        (PixelFormat.NV12, 4, 3),
+        (PixelFormat.NV12, 3, 4),
+        (PixelFormat.YUYV, 3, 2),
+        (PixelFormat.I420, 0, 0),
+        (PixelFormat.RGB24, 0, 5),
+    ],
+)
+def test_a_raw_picture_of_a_size_that_there_is_not_is_a_picture_error(
+    kind: PixelFormat, width: int, height: int
+) -> None:
+    broken = frame(bytes(kind.raw_size(width, height)), width, height, kind)
+    with pytest.raises(PictureError, match=f"{kind.name} picture of {width}x{height}"):
+        Decoder(224).decode(broken)
+    broken.data.release()
+
+
+def test_a_yuyv_picture_may_have_an_odd_height() -> None:
+    rgb = np.full((3, 4, 3), GREY, np.uint8)
+    assert np.allclose(Decoder(224).decode(frame(packed(rgb, PixelFormat.YUYV), 4, 3, PixelFormat.YUYV)), 128, atol=3)
