@@ -27,6 +27,8 @@ STAGES = ("inference", "gateway", "controller", "capture")
 FIRST = ("inference", "gateway")
 """These can be refused (a model, a taken port): they must be up before anything else starts."""
 FAILED = 1
+SLOTS_AND_MORE = 4
+"""Slots of a frame channel; a raw picture of 1080 lines takes little more than the largest JPEG does."""
 
 log = logging.getLogger(__name__)
 
@@ -133,6 +135,7 @@ def _run(options: argparse.Namespace, settings: Settings, exit_after_s: float | 
     folder = RunFolder(settings.instance)
     folder.claim()
     try:
+        folder.demand_room(sum(SLOTS_AND_MORE * camera.max_jpeg_bytes for camera in settings.cameras))
         context = _context("supervisor", settings, folder, supervised=False)
         log.info("porchlight %s, instance %s: watching %s", __version__, settings.instance, _names(settings))
         children = [Child(name, ("stage", name, "--config", str(options.config))) for name in STAGES]

@@ -72,11 +72,16 @@ def wait_for(what: str, seconds: float, look: Callable[[], T | None]) -> T:
 class Broker:
     """A mosquitto of our own on a free loopback port."""
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
+    def __init__(self, folder: Path, port: int | None = None, user: str = "", password: str = "") -> None:
         self._program = need_program("mosquitto", "mosquitto")
         self.port = port or free_port()
         self._config = folder / "mosquitto.conf"
-        self._config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\n")
+        users = folder / "users"
+        if user:
+            tool = need_program("mosquitto_passwd", "mosquitto")
+            subprocess.run([tool, "-b", "-c", str(users), user, password], check=True, capture_output=True)
+        entry = f"allow_anonymous false\npassword_file {users}" if user else "allow_anonymous true"
+        self._config.write_text(f"listener {self.port} 127.0.0.1\n{entry}\npersistence false\nuser root\n")
         self._log = folder / "mosquitto.log"
         self._process: subprocess.Popen[bytes] | None = None
 

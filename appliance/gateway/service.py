@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 
 BEAT_S = 0.5
 SHUTDOWN_S = 1.0
+PREDECESSOR_S = 3.0
+"""How long a gateway that is just ending (its supervisor was killed, say) may still hold the port."""
 
 
 def run(context: StageContext) -> None:
@@ -65,13 +68,20 @@ async def _serve(context: StageContext) -> None:
 
 
 async def _listen(runner: web.AppRunner, host: str, port: int) -> str:
-    site = web.TCPSite(runner, host, port)
-    try:
-        await site.start()
-    except OSError as error:
-        raise StageRefusedError(
-            f"gateway: cannot listen on {host}:{port} ({error.strerror}); set gateway.port to a free one, 0 finds it"
-        ) from error
+    deadline = asyncio.get_running_loop().time() + PREDECESSOR_S
+    while True:
+        site = web.TCPSite(runner, host, port)
+        try:
+            await site.start()
+            break
+        except OSError as error:
+            await site.stop()
+            if error.errno == errno.EADDRINUSE and asyncio.get_running_loop().time() < deadline:
+                await asyncio.sleep(0.2)
+                continue
+            raise StageRefusedError(
+                f"gateway: cannot listen on {host}:{port} ({error.strerror}); set gateway.port, 0 finds a free one"
+            ) from error
     bound = runner.addresses[0][1]
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{bound}/"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from appliance.messages import Heartbeat, SourceHealth
 
 STAGES = ("capture", "inference", "controller", "gateway")
+_MODEL_FACTS = {"name": "model", "notice": "notice"}
 STALE_NS = 3_000_000_000
 
 
@@ -31,7 +32,7 @@ def status(instance: str, lives: Sequence[Live], beats: Mapping[str, Heartbeat])
     return {
         "instance": instance,
         "version": __version__,
-        "model": {"name": inference.facts.get("model", "") if inference else "", "notice": ""},
+        "model": {key: inference.facts.get(fact, "") if inference else "" for key, fact in _MODEL_FACTS.items()},
         "stages": [_stage(name, beats.get(name)) for name in STAGES],
         "mqtt": controller.facts.get("mqtt", "unknown") if controller else "unknown",
         "cameras": [_camera(live, beats) for live in lives],

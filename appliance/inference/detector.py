@@ -22,12 +22,18 @@ class ModelError(StageRefusedError):
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What the model says of itself. `side` is S of the contract, in pixels."""
+    """What the model says of itself. `side` is S of the contract, in pixels.
+
+    A model that knows only one kind of source says so in its ONNX metadata: `porchlight.only_for` is that source's URL
+    scheme, `porchlight.notice` what people must be told of it. Both are empty in an RF-DETR model.
+    """
 
     name: str
     side: int
     queries: int
     columns: int
+    only_for: str = ""
+    notice: str = ""
 
 
 class Detector(Protocol):

@@ -66,7 +66,10 @@ def _check(path: Path, session: Any) -> ModelInfo:
     dets, labels = outputs["dets"].shape, outputs["labels"].shape
     if len(dets) != 3 or dets[2] != 4 or len(labels) != 3 or labels[1] != dets[1]:
         raise wrong("its outputs have other shapes")
-    return ModelInfo(path.name, side, *(n if isinstance(n, int) else 0 for n in labels[1:]))
+    queries, columns = (n if isinstance(n, int) else 0 for n in labels[1:])
+    said = session.get_modelmeta().custom_metadata_map
+    only_for, notice = said.get("porchlight.only_for", ""), said.get("porchlight.notice", "")
+    return ModelInfo(path.name, side, queries, columns, only_for, notice)
 
 
 def _default_threads() -> int:

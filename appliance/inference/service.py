@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from appliance.inference.detector import ModelError
 from appliance.inference.onnxruntime_cpu import OnnxRuntimeCpu
 from appliance.inference.picture import Decoder, PictureError
 from appliance.inference.rfdetr import Preprocessor, postprocess
@@ -19,7 +20,7 @@ from appliance.telemetry import Rate, RepeatedFault
 
 if TYPE_CHECKING:
     from appliance.config import Camera, Settings
-    from appliance.inference.detector import Detector
+    from appliance.inference.detector import Detector, ModelInfo
     from appliance.ipc.publisher import Publisher
     from appliance.ipc.slots import DetectionsWriter
     from appliance.ipc.subscriber import Loan, Subscriber
@@ -40,12 +41,28 @@ def open_detector(settings: Settings) -> Detector:
     return OnnxRuntimeCpu(model.path, None if model.threads == "auto" else model.threads)
 
 
+def _refuse_strangers(info: ModelInfo, settings: Settings) -> None:
+    """A model that knows only one kind of source would be blind at any other, and look well: ModelError."""
+    if not info.only_for:
+        return
+    for camera in settings.cameras:
+        scheme = camera.source.partition(":")[0].lower()
+        if scheme != info.only_for:
+            raise ModelError(
+                f"{info.name} works with {info.only_for}:// cameras only ({info.notice}), and camera {camera.id} is "
+                f"{scheme}://; set model.path to an RF-DETR model (README.md says where to get one)"
+            )
+
+
 def run(context: StageContext) -> None:
     """Serve all cameras until told to stop. ModelError: the model cannot be used."""
     detector = open_detector(context.settings)
     info = detector.info
+    _refuse_strangers(info, context.settings)
     log.info("model %s, %d pixels, on %s", info.name, info.side, detector.backend)
-    context.pulse.facts.update(model=info.name, backend=detector.backend, side=str(info.side))
+    if info.notice:
+        log.warning("%s: %s", info.name, info.notice)
+    context.pulse.facts.update(model=info.name, notice=info.notice, backend=detector.backend, side=str(info.side))
     watch = _Watch(context, detector)
     try:
         watch.warm_up()

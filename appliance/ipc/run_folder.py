@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import posix_ipc
 
-from appliance.ipc.errors import TakenError
+from appliance.ipc.errors import SharedMemoryFullError, TakenError
 
 if TYPE_CHECKING:
     from appliance.ipc.channels import Channel
@@ -55,6 +55,16 @@ class RunFolder:
                 raise TakenError(f"{self.path} comes and goes: another porchlight is starting or stopping")
         self._sweep(keep=lock)
         self.create()
+
+    def demand_room(self, needed: int) -> None:
+        """SharedMemoryFullError, with both sizes, where the folder's file system has less than `needed` bytes free."""
+        stats = os.statvfs(self.path)
+        free = stats.f_bavail * stats.f_frsize
+        if free < needed:
+            raise SharedMemoryFullError(
+                f"{self.path.parent} has {free:,} bytes free, the cameras may need {needed:,}: give it more (a "
+                "container: --shm-size), or lower max_jpeg_bytes"
+            )
 
     def remove(self) -> None:
         """Leave nothing behind: queues, files, folder."""

@@ -7,11 +7,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
+from pydantic import SecretStr
 
 from appliance.config import Mqtt
 from appliance.controller import statements as statements_module
@@ -192,6 +194,28 @@ def test_a_broker_that_is_not_there_costs_nothing_but_a_warning(caplog: pytest.L
             await said.stop()
 
         asyncio.run(main())
+
+
+@pytest.mark.parametrize(("password", "outcome"), [("right", "connected to"), ("wrong", "refuses us: Not authorized")])
+def test_credentials_open_the_broker_and_wrong_ones_are_told_without_being_shown(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, password: str, outcome: str
+) -> None:
+    broker = Broker(tmp_path, user="porch", password="right")
+    broker.start()
+    caplog.set_level("INFO")
+
+    async def main() -> None:
+        settings = Mqtt(host="127.0.0.1", port=broker.port, username="porch", password=SecretStr(password))
+        said = Statements(settings, "test", STATUS, DISCOVERY)
+        said.start()
+        await until(lambda: outcome in caplog.text)
+        await said.stop()
+
+    try:
+        asyncio.run(main())
+    finally:
+        broker.stop()
+    assert password not in caplog.text.replace("Not authorized", "")
 
 
 def _publish(port: int, topic: str, payload: str, *, retain: bool) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from appliance import stage
 from appliance.config import Camera, Model, Settings
 from appliance.inference import service
 from appliance.ipc.heartbeat import HeartbeatFile
@@ -144,8 +145,9 @@ def folder() -> Iterator[RunFolder]:
 
 
 @pytest.fixture
-def inferring(folder: RunFolder) -> Iterator[Callable[..., Running]]:
-    """Start the stage for these cameras with this model; it is ended after the test."""
+def inferring(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Running]]:
+    """Start the stage for these cameras with this model; it is ended after the test. Its heart beats at every look."""
+    monkeypatch.setattr(stage, "BEAT_S", 0.0)
     with contextlib.ExitStack() as ends:
 
         def start(model: Path, *cameras: Camera, threshold: float = 0.5) -> Running:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from appliance.config import Camera, Model, Settings
 from appliance.inference import service
 from appliance.inference.detector import ModelError, ModelInfo
 from appliance.ipc.heartbeat import HeartbeatFile, read_heartbeats
-from appliance.messages import CameraState, Detections, FrameInfo, Health, PixelFormat, SentryState, TraceContext
+from appliance.messages import CameraState, Detections, Health, PixelFormat, SentryState, TraceContext
 from appliance.stage import Pulse, StageContext, Stop
 from tests.inference.onnx_maker import model, rows
 
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     Start = Callable[..., Running]
 
 PICTURE = bytes(simplejpeg.encode_jpeg(np.full((48, 64, 3), 90, np.uint8)))
-ALARMED = CameraState(SentryState.TRACKING)
 
 
 @pytest.fixture
@@ -121,7 +122,7 @@ def test_the_heartbeat_names_the_model_and_counts(inferring: Start, somebody: Pa
         running.street.show(number, PICTURE)
         seen(running.street)
     beat = running.heard.until(lambda beat: beat.counters.get("frames_inferred") == 3)
-    assert beat.facts == {"model": "somebody.onnx", "backend": "onnxruntime", "side": "224"}
+    assert {"model": "somebody.onnx", "backend": "onnxruntime", "side": "224"}.items() <= beat.facts.items()
     assert beat.health is Health.RUNNING
     assert beat.counters["frames_lost.porch"] == 0
     assert {"inference_ms.porch", "latency_ms.porch", "inferences_per_second"} <= set(beat.counters)
@@ -149,7 +150,7 @@ class Slow:
     def __init__(self) -> None:
         self.meanwhile: Callable[[], None] = lambda: None
 
-    def detect(self, tensor: Any) -> tuple[Any, Any]:
+    def detect(self, _tensor: Any) -> tuple[Any, Any]:
         self.meanwhile()
         return np.full((1, 4), 0.5, np.float32), np.full((1, 2), 3.0, np.float32)
 
@@ -175,9 +176,7 @@ def test_the_loan_is_back_before_the_model_runs(inferring: Start, slow: Slow, so
     assert lent == [{}]
 
 
-def test_of_the_frames_that_came_during_a_look_the_newest_is_next(
-    inferring: Start, slow: Slow, somebody: Path
-) -> None:
+def test_of_the_frames_that_came_during_a_look_the_newest_is_next(inferring: Start, slow: Slow, somebody: Path) -> None:
     running = inferring(somebody)
 
     def three_more() -> None:
@@ -189,28 +188,34 @@ def test_of_the_frames_that_came_during_a_look_the_newest_is_next(
     running.street.show(1, PICTURE)
     assert seen(running.street).frame.frame_number == 1
     assert seen(running.street).frame.frame_number == 4
-    assert running.heard.until(lambda beat: "frames_lost.porch" in beat.counters and beat.counters["frames_inferred"] == 2)
-    assert running.pulse.counters["frames_lost.porch"] == 2
+    running.heard.until(lambda beat: beat.counters.get("frames_lost.porch") == 2)
 
 
 def test_an_alarmed_camera_is_looked_at_more_often_and_an_idle_one_still(
-    inferring: Start, slow: Slow, somebody: Path
+    inferring: Start, slow: Slow, somebody: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    now_s = 1000.0
+    clock = SimpleNamespace(
+        monotonic=lambda: now_s, monotonic_ns=time.monotonic_ns, perf_counter_ns=time.perf_counter_ns
+    )
+    monkeypatch.setattr(service, "time", clock)
     idle, alarmed = (Camera(id=name, source="file:none", standby_fps=3.0) for name in ("idle", "alarmed"))
     running = inferring(somebody, idle, alarmed)
     at_idle, at_alarmed = running.streets
-    at_alarmed.tell(ALARMED)
-    rounds = iter(range(1, 101))
+    at_alarmed.tell(CameraState(SentryState.TRACKING))
+    rounds = iter(range(1, 111))
 
-    def both_again() -> None:
-        for number in (next(rounds, None),):
-            if number is not None:
-                at_idle.show(number, PICTURE)
-                at_alarmed.show(number, PICTURE)
+    def a_look_takes_its_time_and_both_wait_again() -> None:
+        nonlocal now_s
+        now_s += 0.2
+        number = next(rounds, None)
+        if number is not None:
+            at_idle.show(number, PICTURE)
+            at_alarmed.show(number, PICTURE)
 
-    slow.meanwhile = both_again
-    both_again()
-    running.heard.until(lambda beat: beat.counters.get("frames_inferred", 0) >= 100)
-    looks = {street: 100 - street.frames.lost["inference"] for street in running.streets}
-    assert looks[at_alarmed] > 3 * looks[at_idle]
-    assert looks[at_idle] >= 3
+    slow.meanwhile = a_look_takes_its_time_and_both_wait_again
+    slow.meanwhile()
+    running.heard.until(lambda beat: beat.counters.get("frames_inferred", 0) >= 110)
+    looks = {street: 110 - street.frames.lost["inference"] for street in running.streets}
+    assert 9 <= looks[at_idle] <= 12  # 3 fps and 30
+    assert looks[at_alarmed] >= 98

@@ -91,7 +91,11 @@ def test_a_refused_model_refuses_the_stage() -> None:
 @pytest.mark.parametrize(
     ("inputs", "wrong", "has"),
     [
-        ({"images": (FLOAT, (1, 3, 640, 640))}, "it does not have one input, called 'input'", "images tensor(float) [1, 3, 640,"),
+        (
+            {"images": (FLOAT, (1, 3, 640, 640))},
+            "it does not have one input, called 'input'",
+            "images tensor(float) [1, 3, 640,",
+        ),
         ({}, "it does not have one input, called 'input'", "it has dets"),
         (
             {"input": (FLOAT, (1, 3, 224, 224)), "orig_target_sizes": (FLOAT, (1, 2))},
