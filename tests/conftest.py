@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
-from tests.rig import Appliance, Broker, Ear
+from tests.rig import Appliance, Broker, Ear, absent_parts
+
+settings.register_profile("untimed", settings(deadline=None))  # unit tests assert no times
+settings.load_profile("untimed")
 
 _FIGURES = pytest.StashKey[list[str]]()
+_LEFT_OUT = pytest.StashKey[list[str]]()
 
 
 @pytest.fixture
@@ -59,8 +64,21 @@ def figure(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     return note
 
 
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    if items:
+        left_out = items[0].config.stash.setdefault(_LEFT_OUT, [])
+        left_out.extend(item.nodeid for item in items if item.get_closest_marker("real"))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if figures := config.stash.get(_FIGURES, []):
         terminalreporter.section("measured")
         for line in figures:
             terminalreporter.line(line)
+    if left_out := config.stash.get(_LEFT_OUT, []):
+        terminalreporter.section("real parts")
+        terminalreporter.line(
+            f"{len(left_out)} tests that need real parts were left out; ./script/check --real runs them."
+        )
+        absent = absent_parts()
+        terminalreporter.line("Absent on this machine: " + (", ".join(absent) if absent else "none of them") + ".")

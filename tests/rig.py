@@ -50,6 +50,18 @@ def need_program(name: str, package: str) -> str:
     return found
 
 
+def absent_parts() -> list[str]:
+    """Return the real parts that this machine lacks, in words."""
+    parts = {
+        "mosquitto": shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin"),
+        "Chromium": shutil.which("chromium"),
+        "Home Assistant": Path(os.environ.get("HA_PYTHON", "/opt/ha-venv/bin/python")).exists(),
+        "flatc": shutil.which("flatc"),
+        "footage and models (../shared)": CLIP.exists() and MODEL.exists(),
+    }
+    return [name for name, there in parts.items() if not there]
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

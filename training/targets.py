@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from network import CELLS, KINDS
+from training.contract import KINDS
+from training.network import CELLS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,7 +22,7 @@ CLEARLY_THERE = 0.35
 """From this visible share on it must be found; between this and BARELY_THERE either answer is right."""
 BARELY_THERE = 0.1
 _BOX_FROM = 0.4
-"""Cells whose share of the bump is this large also learn the box: a peak that lies one cell off still has a good one."""
+"""Cells whose share of the bump is this large also learn the box: a peak one cell off still has a good one."""
 _SURE_EMPTY_POWER = 4
 _HARD_POWER = 2
 _KIND_WEIGHT = (1.0, 0.3, 0.5)
@@ -70,7 +71,8 @@ def _add(made: Targets, kind: int, box: Floats) -> None:
     column, row = np.minimum(centre * CELLS, CELLS - 1).astype(int)
     spread = np.maximum(size * CELLS / 6, 0.5)
     at = np.arange(CELLS, dtype=np.float32)
-    bump = np.exp(-(((at - column) / spread[0]) ** 2) / 2)[None, :] * np.exp(-(((at - row) / spread[1]) ** 2) / 2)[:, None]
+    across, down = ((at - column) / spread[0]) ** 2, ((at - row) / spread[1]) ** 2
+    bump = np.exp(-(across[None, :] + down[:, None]) / 2)
     np.maximum(made.heat[kind], bump, out=made.heat[kind])
     made.care[kind, row, column] = 1
     nearest = (bump >= _BOX_FROM) & (bump > made.box_weight[kind])
@@ -95,7 +97,8 @@ def _giou(one: tuple[Tensor, ...], other: tuple[Tensor, ...]) -> Tensor:
     """Generalised intersection over union of cx cy w h: 1 for equal boxes, down to -1."""
     both, hull = [], []
     for axis in (0, 1):
-        low, high = zip(*((box[axis] - box[axis + 2] / 2, box[axis] + box[axis + 2] / 2) for box in (one, other)), strict=True)
+        low = [box[axis] - box[axis + 2] / 2 for box in (one, other)]
+        high = [box[axis] + box[axis + 2] / 2 for box in (one, other)]
         both.append((torch.minimum(*high) - torch.maximum(*low)).clamp(min=0))
         hull.append(torch.maximum(*high) - torch.minimum(*low))
     shared = both[0] * both[1]

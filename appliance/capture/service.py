@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from appliance.capture.file import FileSource
 from appliance.capture.pacing import Pace
 from appliance.capture.source import SourceError
+from appliance.config import FileSource as FileSettings
 from appliance.config import parse_source
 from appliance.ipc.errors import CorruptError
 from appliance.ipc.mailbox import publish_frames, subscribe_state
@@ -34,7 +35,12 @@ _FOREVER_NS = 1 << 62
 
 def open_source(camera: Camera) -> Source:
     """Open what the camera's URL names. SourceError: it cannot be opened, and why."""
-    return FileSource(parse_source(camera.source))
+    settings = parse_source(camera.source)
+    if isinstance(settings, FileSettings):
+        return FileSource(settings)
+    from appliance.capture.synthetic.source import SyntheticSource  # noqa: PLC0415  # it alone needs OpenCV
+
+    return SyntheticSource(settings)
 
 
 def run(context: StageContext, camera: Camera) -> None:

@@ -4,7 +4,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from appliance.config.kinds import Section, Title, Url, Word
 from appliance.config.problem import BadSettingError
-from appliance.config.source import FileSource, parse_source, why_unreadable
+from appliance.config.source import FileSource, SyntheticSettings, parse_source, why_unreadable
 
 TOPIC_NAMES = frozenset({"alarm", "stage", "status", "health", "picture"})
 
@@ -16,7 +16,8 @@ class Camera(Section):
     source: Url = Field(
         repr=False,
         description="Where the pictures come from: file:///clip.mp4?loop=true&rate=realtime. loop: true or "
-        "false (default false); rate: realtime or lockstep (default realtime).",
+        "false (default false); rate: realtime or lockstep (default realtime). Or synthetic://porch, a doorstep "
+        "that is computed: ?seed=7&size=1280x720&fps=15&hour=18.5&people_per_minute=2&rain=true, and more.",
     )
     name: Title | None = Field(
         default=None, description="What people call it. null: the id in words, front_door becomes Front door."
@@ -51,7 +52,7 @@ class Camera(Section):
         return self.name or self.id.replace("_", " ").strip().capitalize() or self.id
 
     @property
-    def parsed(self) -> FileSource:
+    def parsed(self) -> FileSource | SyntheticSettings:
         """What `source` names."""
         return parse_source(self.source)
 
@@ -65,7 +66,9 @@ class Camera(Section):
     @field_validator("source")
     @classmethod
     def _can_be_opened(cls, value: str, info: ValidationInfo) -> str:
-        path = parse_source(value).path
-        if "files" in (info.context or ()) and (reason := why_unreadable(path)):
-            raise BadSettingError(f'the file "{path}" {reason}', "check the path after file://")
+        source = parse_source(value)
+        if isinstance(source, FileSource) and "files" in (info.context or ()):
+            reason = why_unreadable(source.path)
+            if reason:
+                raise BadSettingError(f'the file "{source.path}" {reason}', "check the path after file://")
         return value

@@ -37,9 +37,11 @@ class Desk:
 
     def __init__(self, context: StageContext, camera: Camera, topics: Topics, statements: Statements | Silence) -> None:
         self.camera = camera
+        self.detections = subscribe_detections(context.folder, camera.id, "controller")
+        # Read, replace, publish, with no wait in between: a death here would lose what the last controller knew.
         self.eye: Eye = resumed(last_state(context.folder, camera.id))
         self.states = publish_state(context.folder, camera.id)
-        self.detections = subscribe_detections(context.folder, camera.id, "controller")
+        self._publish_state()
         self._pulse = context.pulse
         self._settings = context.settings
         self._topics = topics
@@ -50,8 +52,7 @@ class Desk:
         self._opened_s = time.monotonic()
         self._latency_ms: float | None = None
         self._decided_after_ms: float | None = None
-        self._stated_s = self._counted_s = self._seen_s = self._figures_s = 0.0
-        self._publish_state()
+        self._counted_s = self._seen_s = self._figures_s = 0.0
 
     def hear(self) -> None:
         """Detections have arrived: the alarm path. Sentry first, then the camera's pace, then the world."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from aiohttp import BasicAuth, web
 
@@ -51,7 +51,7 @@ def _shows(request: web.Request, token: str) -> bool:
             shown = BasicAuth.decode(header).password
         except ValueError:
             shown = ""
-    return hmac.compare_digest(shown.encode(), token.encode())
+    return hmac.compare_digest(shown.encode("utf-8", "surrogateescape"), token.encode())  # as headers were decoded
 
 
 def _refuse_strangers(request: web.Request) -> None:
@@ -60,11 +60,19 @@ def _refuse_strangers(request: web.Request) -> None:
     Not by a WebSocket, which no same-origin policy stops, and not under a name of its own that points here.
     """
     host = request.headers.get("Host", "")
-    if not _is_loopback(urlsplit(f"//{host}").hostname or ""):
-        raise web.HTTPForbidden(text=f"{host} is not this machine's loopback: set gateway.token\n")
+    if not _is_loopback(_parts(f"//{host}").hostname or ""):
+        raise web.HTTPForbidden(text=f"{host!a} is not this machine's loopback: set gateway.token\n")
     origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != host:
-        raise web.HTTPForbidden(text=f"{origin} is another site: set gateway.token and show it\n")
+    if origin is not None and _parts(origin).netloc != host:
+        raise web.HTTPForbidden(text=f"{origin!a} is another site: set gateway.token and show it\n")
+
+
+def _parts(url: str) -> SplitResult:
+    """Nothing at all where it is no URL ("http://[")."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
 
 
 def _is_loopback(name: str) -> bool:

@@ -63,7 +63,7 @@ class Bridge:
                 continue
             with live.watched() as viewer:
                 packet = await viewer.next(PATIENCE_S)
-            if packet is None:
+            if packet is None or not self._connection.connected:
                 continue
             published = loop.time()
             gateway = self._settings.gateway

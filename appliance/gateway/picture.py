@@ -32,6 +32,13 @@ def jpeg_of(frame: Frame) -> bytes:
     info = frame.info
     if info.format is PixelFormat.JPEG:
         return bytes(frame.data)
+    rows = 1 if info.format is PixelFormat.YUYV else 2
+    if (
+        not info.width
+        or not info.height
+        or (info.format is not PixelFormat.RGB24 and (info.width % 2 or info.height % rows))
+    ):
+        raise ValueError(f"there is no {info.format.name} picture of {info.width}x{info.height}")
     flat: Any = np.frombuffer(frame.data, np.uint8)
     if info.format is PixelFormat.I420:
         pixels = info.width * info.height
@@ -50,19 +57,28 @@ def jpeg_of(frame: Frame) -> bytes:
 
 
 def reduced(jpeg: bytes, max_width: int, max_bytes: int) -> bytes:
-    """Return the JPEG no wider than `max_width` and no longer than `max_bytes` (as far as the lowest quality goes).
+    """Return the JPEG no wider than `max_width` and no longer than `max_bytes` (a few hundred are the least there is).
 
     The width is the largest eighth of the original's that fits: libjpeg decodes at that scale for next to nothing.
-    ValueError: it is no JPEG.
+    Where the lowest quality is still too long, it is halved until it fits. ValueError: it is no JPEG.
     """
     _, width, _, _ = simplejpeg.decode_jpeg_header(jpeg)
     if width <= max_width and len(jpeg) <= max_bytes:
         return jpeg
     eighths = max(1, min(_EIGHTHS, max_width * _EIGHTHS // width))
     picture = simplejpeg.decode_jpeg(jpeg, "RGB", min_width=-(-width * eighths // _EIGHTHS), min_factor=1)
-    smaller = b""
-    for quality in _QUALITIES:
-        smaller = simplejpeg.encode_jpeg(picture, quality, "RGB", "420")
-        if len(smaller) <= max_bytes:
-            break
-    return smaller
+    if picture.shape[1] > max_width:  # an eighth of a very wide one
+        picture = _scaled(picture, max_width / picture.shape[1])
+    while True:
+        for quality in _QUALITIES:
+            smaller = bytes(simplejpeg.encode_jpeg(picture, quality, "RGB", "420"))
+            if len(smaller) <= max_bytes:
+                return smaller
+        if max(picture.shape[:2]) == 1:
+            return smaller
+        picture = _scaled(picture, 0.5)
+
+
+def _scaled(picture: Any, factor: float) -> Any:
+    height, width = (max(1, int(side * factor)) for side in picture.shape[:2])
+    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)

@@ -79,8 +79,10 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> str:
             if error.errno == errno.EADDRINUSE and asyncio.get_running_loop().time() < deadline:
                 await asyncio.sleep(0.2)
                 continue
+            is_port = error.errno in (errno.EADDRINUSE, errno.EACCES)
+            hint = "gateway.port, 0 finds a free one" if is_port else "gateway.host to an address of this machine"
             raise StageRefusedError(
-                f"gateway: cannot listen on {host}:{port} ({error.strerror}); set gateway.port, 0 finds a free one"
+                f"gateway: cannot listen on {host}:{port} ({error.strerror}); set {hint}"
             ) from error
     bound = runner.addresses[0][1]
     shown = f"[{host}]" if ":" in host else host

@@ -114,9 +114,11 @@ class Web:
             }
         )
         await response.prepare(request)
+        if request.method == "HEAD":
+            return response
         _limit_buffer(request)
         with live.watched() as viewer, contextlib.suppress(ConnectionError):
-            while True:
+            while request.transport is not None:  # the client is there: nothing else tells while the camera is silent
                 packet = await viewer.next(PATIENCE_S)
                 if packet is None:
                     continue

@@ -61,7 +61,9 @@ def unpack(message: bytes) -> tuple[dict[str, Any], bytes]:
     if length > len(message) - _LENGTH.size:
         raise ValueError(f"a message of {len(message)} bytes claims {length} bytes of JSON")
     end = _LENGTH.size + length
-    metadata: dict[str, Any] = json.loads(message[_LENGTH.size : end])
+    metadata = json.loads(message[_LENGTH.size : end])
+    if not isinstance(metadata, dict):
+        raise ValueError("a message's JSON is an object")  # noqa: TRY004 -- what comes over the wire has no type
     return metadata, message[end:]
 
 

@@ -39,7 +39,7 @@ class Decoder:
             not info.width
             or not info.height
             or (info.format is not PixelFormat.RGB24 and (info.width % 2 or info.height % rows))
-        ):  # refused before anything looks into the slot: an error's traceback would keep it on loan
+        ):
             raise PictureError(f"there is no {info.format.name} picture of {info.width}x{info.height}")
         flat = np.frombuffer(frame.data, np.uint8)
         rgb: Bytes = self._buffer((info.height, info.width, 3))

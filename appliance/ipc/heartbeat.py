@@ -67,7 +67,7 @@ def encode(beat: Heartbeat) -> bytes:
     table = HeartbeatT()
     table.stage = beat.stage
     table.health = beat.health
-    table.reason = beat.reason
+    table.reason = beat.reason.encode("utf-8", "replace").decode()  # a file name may hold what is no text
     table.beatNs = beat.beat_ns
     table.startedWallNs = beat.started_wall_ns
     table.sources = [_source(source) for source in beat.sources]

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,8 +34,8 @@ class RunFolder:
         self._instance_lock: int | None = None
 
     def create(self) -> None:
-        """Make the folder, 0700, if it is not there; PermissionError where another user has it."""
-        self.path.mkdir(mode=0o700, exist_ok=True)
+        """Make the folder, 0700, if it is not there. TakenError: somebody else's lies in its place."""
+        self._make()
         for folder in ("frames", "detections", "state", "heartbeats"):
             (self.path / folder).mkdir(mode=0o700, exist_ok=True)
 
@@ -42,7 +43,7 @@ class RunFolder:
         """Become the instance's one supervisor and sweep what a killed one left. TakenError: another one runs."""
         deadline = time.monotonic() + 2  # a supervisor that is just going away removes the folder under our feet
         while True:
-            self.path.mkdir(mode=0o700, exist_ok=True)
+            self._make()
             lock = self.path / "supervisor.lock"
             try:
                 self._instance_lock = hold(lock)
@@ -91,6 +92,13 @@ class RunFolder:
     @property
     def heartbeats(self) -> Path:
         return self.path / "heartbeats"
+
+    def _make(self) -> None:
+        """Shared memory is everybody's: a folder or link that another user has put here is not ours to trust."""
+        self.path.mkdir(mode=0o700, exist_ok=True)
+        found = self.path.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+            raise TakenError(f"{self.path} is not a folder of this user's: remove it, or set another instance")
 
     def _queue(self, kind: str, name: str) -> str:
         return f"/{self.path.name}.{kind}.{name}"

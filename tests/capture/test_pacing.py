@@ -63,9 +63,9 @@ def test_the_average_is_the_rate_that_was_asked_for_or_the_cameras_own(fps: floa
     assert abs(len(published) - min(fps, camera) * 60) <= 2
 
 
-@given(st.lists(st.integers(-40_000_000, 40_000_000), min_size=600, max_size=600))
+@given(st.lists(st.integers(-40_000_000, 40_000_000), min_size=50, max_size=50))
 def test_jitter_costs_no_frames(jitter: list[int]) -> None:
-    times = [SECOND + ns + late for ns, late in zip(steady(10, 60), jitter, strict=True)]
+    times = [SECOND + ns + late for ns, late in zip(steady(10, 60), jitter * 12, strict=True)]
     assert 178 <= len(paced(Pace(3, None), times)) <= 181
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config import ConfigError, Settings, load
+from appliance.config import ConfigError, FileSource, Settings, load
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_the_environment_wins_over_the_file(file: Path, tmp_path: Path) -> None:
     environ = {"PORCHLIGHT_MQTT__HOST": "env", "PORCHLIGHT_CAMERAS__0__SOURCE": f"file://{clip}"}
     settings = load(file, environ, require_model=False)
     assert (settings.mqtt.host, settings.mqtt.port) == ("env", 1)
-    assert settings.cameras[0].parsed.path == clip
+    assert settings.cameras[0].parsed == FileSource(clip)
     assert settings.cameras[0].standby_fps == 1
 
 

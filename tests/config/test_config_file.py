@@ -204,7 +204,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(file: Path) -> N
         ),
         'config.yaml:2: cameras.0.id: "alarm" is the name of an MQTT topic of Porchlight; choose another id',
         'config.yaml:3: cameras.0.source: the file "/nowhere.mp4" does not exist; check the path after file://',
-        "config.yaml:5: cameras.1.source: rtsp:// comes with a later version; this one reads file://",
+        "config.yaml:5: cameras.1.source: rtsp:// comes with a later version; this one reads file:// and synthetic://",
         "config.yaml:6: cameras.1.standby_fps: is 0; write a number from 0.2 to 30",
         'config.yaml:7: cameras.2.source: is missing; add "source: ...", a URL such as file:///clip.mp4',
         'config.yaml:7: cameras.2.id: "yard" is the id of an earlier camera too; give every camera its own',

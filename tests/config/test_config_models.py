@@ -34,11 +34,10 @@ def test_a_file_url_names_a_path_and_how_it_plays(url: str, source: FileSource) 
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("v4l2:///dev/video0", "v4l2:// comes with a later version; this one reads file://"),
-        ("synthetic://porch", "synthetic:// comes with a later version; this one reads file://"),
-        ("rtsps://a:b@c/d", "rtsps:// comes with a later version; this one reads file://"),
-        ("clip.mp4", "does not start with a known kind of source; write file:///path/to/clip.mp4"),
-        ("ftp://a", "does not start with a known kind of source; write file:///path/to/clip.mp4"),
+        ("v4l2:///dev/video0", "v4l2:// comes with a later version; this one reads file:// and synthetic://"),
+        ("rtsps://a:b@c/d", "rtsps:// comes with a later version; this one reads file:// and synthetic://"),
+        ("clip.mp4", "does not start with a known kind of source; write file:///path/to/clip.mp4 or synthetic://porch"),
+        ("ftp://a", "does not start with a known kind of source; write file:///path/to/clip.mp4 or synthetic://porch"),
         ("file:", "names no file; write file:///path/to/clip.mp4"),
         ("file://?loop=true", "names no file; write file:///path/to/clip.mp4"),
         ("file:///media/", "names no file; write file:///path/to/clip.mp4"),

@@ -24,6 +24,7 @@ def model(
     *,
     brightness_to: str | None = None,
     side: int = 224,
+    metadata: Mapping[str, str] | None = None,
 ) -> bytes:
     """Return a model whose outputs are the arrays given, whatever it is shown.
 
@@ -50,7 +51,8 @@ def model(
         )
     )
     opset = _field(1, b"") + _number(2, 17)
-    return _number(1, 8) + _field(7, graph) + _field(8, opset)
+    said = (_field(1, key.encode()) + _field(2, value.encode()) for key, value in (metadata or {}).items())
+    return _number(1, 8) + _field(7, graph) + _field(8, opset) + b"".join(_field(14, entry) for entry in said)
 
 
 def rows(

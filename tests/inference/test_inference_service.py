@@ -129,12 +129,29 @@ def test_the_heartbeat_names_the_model_and_counts(inferring: Start, somebody: Pa
     assert read_heartbeats(folder)["inference"].facts == beat.facts
 
 
-def test_a_model_that_cannot_be_used_refuses_the_stage(folder: RunFolder, tmp_path: Path) -> None:
-    (tmp_path / "model.onnx").write_bytes(model({"boxes": np.zeros((1, 3), np.float32)}))
+def test_what_people_must_be_told_of_a_model_is_in_the_heartbeat(inferring: Start, tmp_path: Path) -> None:
+    told = {"porchlight.only_for": "file", "porchlight.notice": "Knows this clip only."}
+    (tmp_path / "model.onnx").write_bytes(model(rows([]), metadata=told))
+    running = inferring(tmp_path / "model.onnx")
+    assert running.heard.until(lambda beat: "notice" in beat.facts).facts["notice"] == "Knows this clip only."
+
+
+@pytest.mark.parametrize(
+    ("outputs", "metadata", "words"),
+    [
+        ({"boxes": np.zeros((1, 3), np.float32)}, {}, "no output 'dets' and 'labels'"),
+        (rows([]), {"porchlight.only_for": "synthetic"}, "works with synthetic:// cameras only"),
+    ],
+    ids=["contract", "source"],
+)
+def test_a_model_that_cannot_be_used_refuses_the_stage(
+    folder: RunFolder, tmp_path: Path, outputs: Any, metadata: Any, words: str
+) -> None:
+    (tmp_path / "model.onnx").write_bytes(model(outputs, metadata=metadata))
     stop = Stop()
     settings = Settings(cameras=(Camera(id="porch", source="file:none"),), model=Model(path=tmp_path / "model.onnx"))
     context = StageContext(settings, folder, Pulse(HeartbeatFile(folder, "inference"), "inference"), stop)
-    with pytest.raises(ModelError, match="no output 'dets' and 'labels'"):
+    with pytest.raises(ModelError, match=words):
         service.run(context)
     assert not list(folder.path.glob("*/porch*")), "it sat down before it knew"
     os.close(stop.fileno())

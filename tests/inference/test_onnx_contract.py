@@ -38,6 +38,15 @@ def test_a_model_that_keeps_the_contract_says_what_it_is(tmp_path: Path) -> None
     assert OnnxRuntimeCpu(path, 1).info == ModelInfo("porch.onnx", side=224, queries=300, columns=91)
 
 
+def test_a_model_may_say_that_it_knows_one_kind_of_source_only(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(
+        model(PERSON, metadata={"porchlight.only_for": "synthetic", "porchlight.notice": "Knows drawings only."})
+    )
+    info = OnnxRuntimeCpu(path, 1).info
+    assert (info.only_for, info.notice) == ("synthetic", "Knows drawings only.")
+
+
 def test_a_model_answers_with_its_dets_and_labels_by_name(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     swapped = {"labels": PERSON["labels"], "more": floats(1, 2), "dets": PERSON["dets"]}

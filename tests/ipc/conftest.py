@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from appliance.ipc.run_folder import RunFolder
+from tests.ipc.mail import Mail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,3 +37,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for a predecessor to die."""
     monkeypatch.setattr("appliance.ipc.publisher.PREDECESSOR_PATIENCE_S", 0)
     monkeypatch.setattr("appliance.ipc.subscriber.PREDECESSOR_PATIENCE_S", 0)
+
+
+@pytest.fixture
+def mail(folder: RunFolder, ends: contextlib.ExitStack, impatient: None) -> Mail:
+    return Mail(folder, ends)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from appliance.ipc import channel_file
 from appliance.ipc.channel_file import MAX_SLOTS, Header
 from appliance.ipc.errors import CorruptError, SharedMemoryFullError
+from tests.ipc.values import U64
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,7 @@ HEADER_BYTES = 48
 HEADERS = st.builds(
     Header,
     slots=st.integers(1, MAX_SLOTS),
-    generation=st.integers(0, 2**64 - 1),
+    generation=U64,
     first=st.integers(HEADER_BYTES, 10_000),
     stride=st.integers(5000, 10_000),
     size=st.integers(1, 5000),

@@ -1,11 +1,10 @@
 """Whatever the order in which processes run, die and return: no torn slot, never without a free one, losses counted.
 
-The world is a model (world.py), its decisions are the real Ledger's. Each rule of the protocol is then taken away in
-turn, and the same search must find what breaks: a search that cannot is worth nothing.
+The world is a model (world.py), its decisions are the real Ledger's. test_ipc_protocol_rules.py shows that the search
+would find what breaks.
 """
 
 import random
-from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -23,14 +22,11 @@ from appliance.ipc.protocol import (
     Ledger,
     Release,
 )
-from tests.ipc.world import BlockedError, File, HarmError, TornError, World
-
-LONGEST_TURN = 8
-"""Steps that a process may run before another's turn: less than one publication takes."""
+from tests.ipc.values import U32, U64
+from tests.ipc.walks import LONGEST_TURN, walk
+from tests.ipc.world import World
 
 READER = st.integers(0, MAX_SUBSCRIBERS - 1)
-U64 = st.integers(0, 2**64 - 1)
-U32 = st.integers(0, 2**32 - 1)
 
 
 class Interleavings(RuleBasedStateMachine):
@@ -66,43 +62,11 @@ class Interleavings(RuleBasedStateMachine):
         self.world.new_publisher()
 
 
-def walk(world: World, chance: random.Random) -> None:
-    """Hypothesis shrinks what it finds, but a plain random walk goes a hundred times as far in the same time."""
-    for _ in range(400):
-        reader = chance.randrange(world.subscribers)
-        steps = range(chance.randint(1, LONGEST_TURN))
-        match chance.choices(("publish", "read", "sit", "die", "replace"), (20, 20, 8, 1, 2))[0]:
-            case "publish":
-                for _ in steps:
-                    world.publisher_runs()
-            case "read":
-                for _ in steps:
-                    world.reader_runs(reader)
-            case "sit":
-                world.reader_sits(reader)
-            case "die":
-                world.reader_dies(reader)
-            case "replace":
-                world.new_publisher()
-
-
-def walks_until(harm: type[HarmError], make_world: Callable[[], World], most: int) -> int:
-    """Return how many walks it took to see `harm`; `most` means that it was not seen."""
-    for number in range(most):
-        try:
-            walk(make_world(), random.Random(number))
-        except harm:
-            return number
-        except HarmError:  # it broke, but not in the way that is looked for
-            continue
-    return most
-
-
 @pytest.mark.parametrize("subscribers", [1, 2, 3])
 def test_no_interleaving_tears_a_slot_or_blocks_the_publisher(subscribers: int) -> None:
     run_state_machine_as_test(
         type("Interleavings", (Interleavings,), {"subscribers": subscribers}),
-        settings=settings(max_examples=100, stateful_step_count=60, deadline=None),
+        settings=settings(max_examples=100, stateful_step_count=60),
     )
 
 
@@ -128,112 +92,6 @@ def test_in_a_quiet_world_everything_is_read() -> None:
     assert world.ledger.sequence > 50
     assert world.reads >= 2 * (world.ledger.sequence - 1)
     assert world.ledger.lost == [0, 0]
-
-
-class NoEpochInDescriptors(World):
-    """Who sits down reads what was meant for the dead one before it."""
-
-    def _is_meant_for(self, _epoch: int, _descriptor: Descriptor) -> bool:
-        return True
-
-
-class NoEpochInSeats(World):
-    """What a dead reader held is never forgotten."""
-
-    def _new_ledger(self, generation: int) -> Ledger:
-        class OfElephants(Ledger):
-            def read_seat(self, subscriber: int, epoch: int) -> None:
-                self.epochs[subscriber] = epoch
-
-        return OfElephants(generation, self.subscribers)
-
-
-class FileReused(World):
-    """A new publisher writes into the file that is there."""
-
-    def _new_file(self) -> File:
-        return File(next(self.fresh), self.file.slots or super()._new_file().slots)
-
-
-class GenerationIgnored(World):
-    """A release counts, whichever file it speaks of."""
-
-    def _new_ledger(self, generation: int) -> Ledger:
-        class OfAnyFile(Ledger):
-            def take_release(self, release: Release) -> None:
-                super().take_release(Release(self.generation, release.sequence, release.subscriber))
-
-        return OfAnyFile(generation, self.subscribers)
-
-
-class ReleaseDropped(World):
-    """A release that finds the queue full is lost."""
-
-    def _give_back(self, i: int, descriptor: Descriptor) -> Iterator[None]:
-        if len(self.releases) < self.release_depth:
-            yield from super()._give_back(i, descriptor)
-
-
-class OneSlotLess(World):
-    """One spare slot instead of two."""
-
-    def _new_ledger(self, generation: int) -> Ledger:
-        ledger = super()._new_ledger(generation)
-        ledger._written.pop()
-        return ledger
-
-
-class ReceivesBeforeRelease(World):
-    """A reader receives the next publication while it still owes the release of the last."""
-
-    def __init__(self, subscribers: int) -> None:
-        self.owed: list[Descriptor | None] = [None] * subscribers
-        super().__init__(subscribers)
-
-    def _give_back(self, i: int, descriptor: Descriptor) -> Iterator[None]:
-        previous, self.owed[i] = self.owed[i], descriptor
-        if previous is not None:
-            yield from super()._give_back(i, previous)
-
-
-class ReleasesBeforeReading(World):
-    """A reader gives back first and looks once more."""
-
-    def _finish(self, i: int, file: File, descriptor: Descriptor) -> Iterator[None]:
-        yield from self._give_back(i, descriptor)
-        self._look(file, descriptor)
-        self.hands[i] = None
-
-
-class NotTakenBack(World):
-    """The loan of an unread publication is not cancelled when the next replaces it."""
-
-    def _new_ledger(self, generation: int) -> Ledger:
-        class OfGifts(Ledger):
-            def take_back(self, subscriber: int, descriptor: Descriptor) -> None:
-                pass
-
-        return OfGifts(generation, self.subscribers)
-
-
-@pytest.mark.parametrize(
-    ("broken", "harm"),
-    [
-        (NoEpochInDescriptors, TornError),
-        (NoEpochInSeats, BlockedError),
-        (FileReused, TornError),
-        (GenerationIgnored, TornError),
-        (ReleaseDropped, BlockedError),
-        (OneSlotLess, BlockedError),
-        (ReceivesBeforeRelease, BlockedError),
-        (ReleasesBeforeReading, TornError),
-        (NotTakenBack, BlockedError),
-    ],
-)
-def test_without_any_one_of_its_rules_the_protocol_breaks_and_the_search_finds_out(
-    broken: type[World], harm: type[HarmError]
-) -> None:
-    assert walks_until(harm, lambda: broken(1), most=5000) < 5000
 
 
 @given(generation=U64, epoch=U64, sequence=U64, slot=U32)

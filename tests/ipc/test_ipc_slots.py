@@ -241,6 +241,60 @@ def test_another_schema_is_refused_naming_both(make_reader: Callable[..., Reader
     assert str(bytes(template[4:8])) in str(caught.value)
 
 
+def lie_about_the_root(data: bytearray, _table: int, _vtable: int) -> str:
+    struct.pack_into("<I", data, 0, 2**32 - 1)
+    return "points outside"
+
+
+def lie_about_the_vtable(data: bytearray, table: int, _vtable: int) -> str:
+    struct.pack_into("<i", data, table, table + 1)
+    return "vtable lies outside"
+
+
+def lie_about_the_vtables_size(data: bytearray, table: int, _vtable: int) -> str:
+    struct.pack_into("<i", data, table, table - (len(data) - 4))
+    struct.pack_into("<H", data, len(data) - 4, 2**16 - 1)
+    return "vtable ends outside"
+
+
+def leave_a_field_out(data: bytearray, _table: int, vtable: int) -> str:
+    struct.pack_into("<H", data, vtable + 6, 0)
+    return "field 1 has no place"
+
+
+def lie_about_a_field(data: bytearray, _table: int, vtable: int) -> str:
+    struct.pack_into("<H", data, vtable + 6, 2**16 - 1)
+    return "field 1 lies outside"
+
+
+def lay_one_field_over_another(data: bytearray, _table: int, vtable: int) -> str:
+    data[vtable + 8 : vtable + 10] = data[vtable + 6 : vtable + 8]
+    return "not one block"
+
+
+@KINDS
+@pytest.mark.parametrize(
+    "lie",
+    [
+        lie_about_the_root,
+        lie_about_the_vtable,
+        lie_about_the_vtables_size,
+        leave_a_field_out,
+        lie_about_a_field,
+        lay_one_field_over_another,
+    ],
+)
+def test_a_slot_that_lies_about_where_things_are_is_refused(
+    make_reader: Callable[..., Reader], template: bytes, lie: Callable[[bytearray, int, int], str]
+) -> None:
+    table = struct.unpack_from("<I", template)[0]
+    vtable = table - struct.unpack_from("<i", template, table)[0]
+    lying = bytearray(template)
+    fault = lie(lying, table, vtable)
+    with pytest.raises(CorruptError, match=f"^{HERE}: .*{fault}"):
+        make_reader(memoryview(lying), HERE)
+
+
 @KINDS
 @given(length=st.integers(0, 9000))
 def test_a_slot_cut_off_anywhere_is_refused_or_read_within_its_bounds(

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
+from appliance.capture.synthetic.light import tone
+
 if TYPE_CHECKING:
+    from appliance.capture.synthetic.light import Rgb
     from appliance.capture.synthetic.options import Kind
 
 _SHIFT = 4
 _SUPERSAMPLING = 2
+_THIN = 6
+"""Sampled more finely still where the whole thing is only a few dozen pixels large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,56 +25,143 @@ class Part:
     """A polygon, (n, 2) float with the picture's width as 1, and its colour, RGB 0..255 in white light."""
 
     outline: Any
-    colour: tuple[float, float, float]
+    colour: Rgb
     is_shade: bool = False
     """Lies within an earlier part: adds nothing to the outline."""
+    glows: bool = False
+    """Has its colour in the dark too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sprite:
-    """One thing: its distance, what it is (None: a prop that nobody asks for), and its light, RGB factors."""
+    """One thing: its distance, what it is (None: a prop that nobody asks for), its light and its shadow."""
 
     z: float
     kind: Kind | None
     parts: tuple[Part, ...]
-    light: tuple[float, float, float]
+    light: Rgb
+    """Factors on the colours."""
+    colour: float = 1.0
+    """1: full colours, 0: grey."""
     softness: float = 0.0
     """The blur within its outline, with the picture's width as 1."""
+    shadow: Shadow | None = None
+    extent: tuple[float, float, float, float] = field(init=False)
+    """Left, top, right, bottom of the outline, with the picture's width as 1."""
 
-    @property
-    def extent(self) -> tuple[float, float, float, float]:
+    def __post_init__(self) -> None:
         points = np.concatenate([part.outline for part in self.parts if not part.is_shade])
-        (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
-        return float(left), float(top), float(right), float(bottom)
+        (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+        object.__setattr__(self, "extent", (left, top, right, bottom))
+
+    def window(self, width: int) -> tuple[int, int, int, int]:
+        """Return x1, y1, x2, y2 in a picture that wide; they may lie beyond its edges."""
+        left, top, right, bottom = self.extent
+        return int(left * width // 1) - 1, int(top * width // 1) - 1, int(right * width) + 2, int(bottom * width) + 2
+
+    def shown(self, part: Part) -> Rgb:
+        """Return a part's colour as the camera records it, 0..255."""
+        lit = part.colour if part.glows else [c * factor for c, factor in zip(part.colour, self.light, strict=True)]
+        red, green, blue = (float(tone(value / 255)) * 255 for value in lit)
+        grey = (red + green + blue) / 3
+        return (
+            grey + (red - grey) * self.colour,
+            grey + (green - grey) * self.colour,
+            grey + (blue - grey) * self.colour,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """Where a thing touches the ground, and how dark that is: all lengths with the picture's width as 1."""
+
+    u: float
+    v: float
+    wide: float
+    contact: float
+    """How much of the light the thing takes from the ground beneath it, 0..1."""
+    sun: float
+    """How dark its shadow in the sun is, 0..1."""
+
+
+def paste(picture: Any, sprite: Sprite, hides: Any) -> None:
+    """Draw `sprite` into `picture` (uint8 RGB) where nothing nearer stands: `hides` is the backdrop's."""
+    height, width = picture.shape[:2]
+    left, top, right, bottom = sprite.window(width)
+    x1, y1, x2, y2 = max(0, left), max(0, top), min(width, right), min(height, bottom)
+    if x1 >= x2 or y1 >= y2:
+        return
+    sampling = _THIN if (x2 - x1) * (y2 - y1) < 2500 else _SUPERSAMPLING
+    canvas = np.zeros(((y2 - y1) * sampling, (x2 - x1) * sampling, 4), np.uint8)
+    for part in sprite.parts:
+        points = _fixed(part.outline, width * sampling, x1 * sampling, y1 * sampling)
+        cv2.fillPoly(canvas, [points], (*sprite.shown(part), 255), cv2.LINE_8, _SHIFT)
+    small = cv2.resize(canvas, (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA)
+    if sprite.softness * width > 0.35:
+        small = _soften(small, cv2.GaussianBlur(small, (0, 0), sprite.softness * width))
+    nearer = cv2.compare(hides[y1:y2, x1:x2], sprite.z, cv2.CMP_LT)
+    if cv2.countNonZero(nearer):
+        seen = cv2.blur(cv2.bitwise_not(nearer), (3, 3))
+        small = cv2.multiply(small, cv2.merge((seen, seen, seen, seen)), scale=1 / 255)
+    region = picture[y1:y2, x1:x2]
+    behind = cv2.cvtColor(cv2.bitwise_not(small[:, :, 3]), cv2.COLOR_GRAY2RGB)
+    cv2.add(cv2.multiply(region, behind, scale=1 / 255), cv2.cvtColor(small, cv2.COLOR_RGBA2RGB), dst=region)
+
+
+def cast_shadow(picture: Any, sprite: Sprite) -> None:
+    """Darken the ground under `sprite`, and where it keeps the sun off."""
+    shadow = sprite.shadow
+    if shadow is None:
+        return
+    height, width = picture.shape[:2]
+    u, v, wide = shadow.u * width, shadow.v * width, shadow.wide * width
+    if shadow.sun > 0.03:
+        _cast_by_sun(picture, sprite, u, v, shadow.sun)
+    x1, x2 = max(0, int(u - wide * 1.5)), min(width, int(u + wide * 1.5) + 2)
+    y1, y2 = max(0, int(v - wide * 0.75)), min(height, int(v + wide * 0.75) + 2)
+    if x1 >= x2 or y1 >= y2:
+        return
+    mask = np.zeros((y2 - y1, x2 - x1), np.uint8)
+    axes = max(1, round(wide * 0.8)), max(1, round(wide * 0.26))
+    cv2.ellipse(mask, (round(u) - x1, round(v) - y1), axes, 0, 0, 360, round(255 * shadow.contact), -1)
+    _darken(picture[y1:y2, x1:x2], cv2.GaussianBlur(mask, (0, 0), max(0.6, wide * 0.2)))
+
+
+def _cast_by_sun(picture: Any, sprite: Sprite, u: float, v: float, dark: float) -> None:
+    """Lay the outline down on the ground, away from the sun: it comes from the left, behind the camera."""
+    height, width = picture.shape[:2]
+    whole, left, top = outline_mask(sprite, width // 2)
+    lean, flat = 0.42, 0.17
+    tall = v - top * 2
+    x1, x2 = max(0, int(left * 2 - 6)), min(width, int(left * 2 + whole.shape[1] * 2 + tall * lean + 8))
+    y1, y2 = max(0, int(v - tall * flat - 6)), min(height, int(v + 8))
+    if x1 >= x2 or y1 >= y2:
+        return
+    # A point of the mask at (a, b) lies at (2 (a + left), 2 (b + top)) in the picture.
+    matrix = np.float64(
+        ((2, -2 * lean, 2 * left + (v - 2 * top) * lean - x1), (0, 2 * flat, v - (v - 2 * top) * flat - y1))
+    )
+    mask = cv2.warpAffine(whole, matrix, (x2 - x1, y2 - y1), flags=cv2.INTER_LINEAR)
+    soft = cv2.GaussianBlur(mask, (0, 0), max(0.6, tall * 0.010))
+    _darken(picture[y1:y2, x1:x2], cv2.convertScaleAbs(soft, alpha=dark))
+
+
+def _darken(region: Any, mask: Any) -> None:
+    cv2.multiply(region, cv2.cvtColor(cv2.bitwise_not(mask), cv2.COLOR_GRAY2RGB), dst=region, scale=1 / 255)
+
+
+def outline_mask(sprite: Sprite, width: int) -> tuple[Any, int, int]:
+    """Return the whole outline as a mask (uint8, 0 or 255) of its own size, and where its corner lies: x, y."""
+    x1, y1, x2, y2 = sprite.window(width)
+    mask = np.zeros((y2 - y1, x2 - x1), np.uint8)
+    for part in sprite.parts:
+        if not part.is_shade:
+            cv2.fillPoly(mask, [_fixed(part.outline, width, x1, y1)], 255, cv2.LINE_8, _SHIFT)
+    return mask, x1, y1
 
 
 def _fixed(outline: Any, scale: float, left: float, top: float) -> Any:
-    return np.round((outline * scale - (left, top)) * (1 << _SHIFT)).astype(np.int32)
-
-
-def paste(picture: Any, sprite: Sprite, hidden: Any | None) -> None:
-    """Draw `sprite` into `picture` (uint8 RGB), but not where `hidden` (uint8, one plane) is set."""
-    height, width = picture.shape[:2]
-    left, top, right, bottom = (edge * width for edge in sprite.extent)
-    x1, y1 = max(0, int(left) - 2), max(0, int(top) - 2)
-    x2, y2 = min(width, int(right) + 3), min(height, int(bottom) + 3)
-    if x1 >= x2 or y1 >= y2:
-        return
-    sampling = _SUPERSAMPLING
-    canvas = np.zeros(((y2 - y1) * sampling, (x2 - x1) * sampling, 4), np.uint8)
-    for part in sprite.parts:
-        red, green, blue = (min(255.0, tone * light) for tone, light in zip(part.colour, sprite.light, strict=True))
-        points = _fixed(part.outline, width * sampling, x1 * sampling, y1 * sampling)
-        cv2.fillPoly(canvas, [points], (red, green, blue, 255), cv2.LINE_8, _SHIFT)
-    small = cv2.resize(canvas, (x2 - x1, y2 - y1), interpolation=cv2.INTER_AREA)
-    if sprite.softness * width > 0.3:
-        blurred = cv2.GaussianBlur(small, (0, 0), sprite.softness * width)
-        small = _soften(small, blurred)
-    if hidden is not None:
-        small = cv2.bitwise_and(small, small, mask=cv2.bitwise_not(hidden[y1:y2, x1:x2]))
-    region = picture[y1:y2, x1:x2]
-    behind = cv2.cvtColor(cv2.bitwise_not(small[:, :, 3]), cv2.COLOR_GRAY2RGB)
-    cv2.add(cv2.multiply(region, behind, scale=1 / 255), small[:, :, :3], dst=region)
+    return np.round((outline * scale - (left + 0.5, top + 0.5)) * (1 << _SHIFT)).astype(np.int32)
 
 
 def _soften(sharp: Any, blurred: Any) -> Any:
@@ -78,14 +170,3 @@ def _soften(sharp: Any, blurred: Any) -> Any:
     soft = cv2.multiply(blurred, cv2.merge((share, share, share, share)), scale=1 / 128)
     soft[:, :, 3] = sharp[:, :, 3]
     return soft
-
-
-def outline_mask(sprite: Sprite, width: int) -> tuple[Any, int, int]:
-    """Return the whole outline as a mask (uint8, 0 or 255) of its own size, and where its corner lies: x, y."""
-    left, top, right, bottom = (edge * width for edge in sprite.extent)
-    x1, y1 = int(np.floor(left)) - 1, int(np.floor(top)) - 1
-    mask = np.zeros((int(bottom) + 2 - y1, int(right) + 2 - x1), np.uint8)
-    for part in sprite.parts:
-        if not part.is_shade:
-            cv2.fillPoly(mask, [_fixed(part.outline, width, x1, y1)], 255, cv2.LINE_8, _SHIFT)
-    return mask, x1, y1

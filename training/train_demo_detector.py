@@ -1,0 +1,142 @@
+# ruff: noqa: T201 -- speaks to people
+"""Makes appliance/inference/demo/porch_demo.onnx: renders pictures, learns from them, writes the model.
+
+    python -m training.train_demo_detector
+
+training/README.md says what it needs and how long it takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import math
+import time
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+
+from appliance.inference.demo import PORCH_DEMO
+from appliance.inference.rfdetr import MEAN, STD
+from training.augment import augment
+from training.contract import KINDS
+from training.export import export
+from training.network import Network
+from training.pictures import load, render, save
+from training.targets import loss, targets_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+    from training.pictures import Pictures
+
+_BATCH = 32
+_PEAK_RATE = 2e-3
+_DECAY = 0.01
+_SMOOTHING = 0.998
+"""Of the running mean of the weights, which is what is kept."""
+
+
+def main() -> None:
+    chosen = _arguments()
+    torch.set_num_threads(chosen.threads)
+    torch.manual_seed(chosen.seed)
+    torch.use_deterministic_algorithms(True)
+    cv2.setNumThreads(1)
+    started = time.monotonic()
+    if not chosen.cache.exists():
+        save(chosen.cache, render(chosen.busy, chosen.empty, chosen.threads))
+        print(f"rendered in {time.monotonic() - started:.0f} s")
+    if chosen.render_only:
+        return
+    pictures = load(chosen.cache)
+    print(f"{len(pictures.pictures)} pictures, {np.bincount(pictures.things[:, 1].astype(int))} of {KINDS}")
+    network = train(pictures, chosen.epochs, chosen.seed)
+    chosen.out.parent.mkdir(parents=True, exist_ok=True)
+    export(network, chosen.out)
+    model = chosen.out.read_bytes()
+    print(f"{chosen.out}: {len(model)} bytes, sha256 {hashlib.sha256(model).hexdigest()}")
+    print(f"{time.monotonic() - started:.0f} s in all")
+
+
+def train(pictures: Pictures, epochs: int, seed: int) -> Network:
+    """Return the trained network: the running mean of its weights."""
+    network = Network()
+    network.to(memory_format=torch.channels_last)
+    mean = deepcopy(network)
+    mean.eval()
+    optimiser = torch.optim.AdamW(network.parameters(), lr=_PEAK_RATE, weight_decay=_DECAY)
+    steps = epochs * (len(pictures.pictures) // _BATCH)
+    rates = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step / steps))
+    started, total = time.monotonic(), 0.0
+    for step, (batch, *targets) in enumerate(_batches(pictures, epochs, seed), 1):
+        with torch.autocast("cpu", torch.bfloat16):
+            answer = network(batch)
+        off = loss(answer, *targets)
+        optimiser.zero_grad()
+        off.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0)
+        optimiser.step()
+        rates.step()
+        _follow(mean, network, min(_SMOOTHING, step / (step + 10)))
+        total += off.item()
+        if step % 100 == 0:
+            print(f"{step}/{steps} loss {total / 100:.3f} {time.monotonic() - started:.0f} s", flush=True)
+            total = 0.0
+    return mean
+
+
+def _rate(done: float) -> float:
+    """Return the share of the peak rate: a short rise, then a cosine down to nothing."""
+    return min(done / 0.04, 1.0) * (0.5 + 0.5 * math.cos(math.pi * min(done, 1.0)))
+
+
+def _batches(pictures: Pictures, epochs: int, seed: int) -> Iterator[tuple[Tensor, ...]]:
+    rng = np.random.default_rng(seed)
+    things = pictures.things_of()
+    mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in (MEAN, STD))
+    for _ in range(epochs):
+        order = rng.permutation(len(things))
+        for start in range(0, len(order) - _BATCH + 1, _BATCH):
+            made = [augment(pictures.pictures[at], things[at], rng) for at in order[start : start + _BATCH]]
+            wanted = [targets_of(found) for _, found in made]
+            batch = torch.from_numpy(np.stack([picture for picture, _ in made])).permute(0, 3, 1, 2)
+            yield (
+                (batch / 255 - mean) / std,
+                *(
+                    torch.from_numpy(np.stack([getattr(one, name) for one in wanted]))
+                    for name in ("heat", "care", "boxes", "box_weight")
+                ),
+            )
+
+
+def _follow(mean: Network, network: Network, keep: float) -> None:
+    with torch.no_grad():
+        for old, new in zip(mean.state_dict().values(), network.state_dict().values(), strict=True):
+            if old.dtype.is_floating_point:
+                old.lerp_(new, 1 - keep)
+            else:
+                old.copy_(new)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cache", type=Path, default=Path("/tmp/porch_demo_pictures.npz"))  # noqa: S108
+    parser.add_argument("--out", type=Path, default=PORCH_DEMO)
+    parser.add_argument("--busy", type=int, default=360, help="scenes with people")
+    parser.add_argument("--empty", type=int, default=180, help="scenes without")
+    parser.add_argument("--render-only", action="store_true")
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
