@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -121,10 +122,11 @@ def test_an_oversized_jpeg_is_reported_counted_and_left_out(capturing: Start, tm
     big = jpeg(noise(1, 256, 256), quality=100)
     path = mjpeg(tmp_path / "clip.avi", [small[0], big, small[1], small[2]])
     running = capturing(camera(path, rate, max_jpeg_bytes=50_000, standby_fps=30.0))
-    frames = running.house.watch(standby, frames=3)
+    if rate == "lockstep":  # who watches in real time may miss some
+        frames = running.house.watch(standby, frames=3)
+        assert [info.frame_number for info, _ in frames] == [1, 3, 4]
+        assert [data for _, data in frames] == small
     running.heard.until(Health.RUNNING, Health.DEGRADED, Health.RUNNING, Health.ENDED)
-    assert [info.frame_number for info, _ in frames] == [1, 3, 4]
-    assert [data for _, data in frames] == small
     assert f"a JPEG of {len(big):,} bytes is over max_jpeg_bytes (50,000)" in running.heard.reasons
     assert running.pulse.counters["frames_oversized"] == 1
     assert running.pulse.counters["frames_published"] == 3
@@ -204,12 +206,10 @@ class Late(Growing):
 
     clock = Clock.MONOTONIC
 
-    def __init__(self, running: list[Running]) -> None:
-        super().__init__()
-        self._running = running
+    _shutter = threading.Event()
 
     def grab(self) -> Grabbed | None:
-        self._running[0].stop.wait(0.001)
+        self._shutter.wait(0.001)  # a thousand frames a second are enough
         self._size = PixelFormat.RGB24.raw_size(64, 64)
         self._level = min(self._level + 1, 255)
         return Grabbed(self._level * MS, 0, 64, 64, PixelFormat.RGB24, self._size)
@@ -218,9 +218,8 @@ class Late(Growing):
 def test_an_alarm_is_heard_even_where_every_frame_is_late(
     capturing: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    this: list[Running] = []
-    monkeypatch.setattr(service, "open_source", lambda _camera: Late(this))
-    this.append(capturing(camera(tmp_path / "none.avi", standby_fps=0.2)))
-    assert this[0].house.next() is not None  # the one frame of these five seconds
-    this[0].house.answer(mode=Mode.ALARMED)
-    assert this[0].house.next() is not None
+    monkeypatch.setattr(service, "open_source", lambda _camera: Late())
+    running = capturing(camera(tmp_path / "none.avi", standby_fps=0.2))
+    assert running.house.next() is not None  # the one frame of these five seconds
+    running.house.answer(mode=Mode.ALARMED)
+    assert running.house.next() is not None

@@ -14,6 +14,8 @@ import pytest
 from appliance.capture.synthetic import Scene, SceneOptions
 from appliance.demo import MODEL
 from appliance.gateway.wire import unpack
+from appliance.ipc.heartbeat import read_heartbeats
+from appliance.ipc.run_folder import RunFolder
 from tests.rig import Appliance, Broker, Ear, wait_for
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
@@ -40,22 +42,21 @@ def _scene_time(porch: Appliance) -> float:
 
 
 def _frames(porch: Appliance) -> float:
-    from appliance.ipc.heartbeat import read_heartbeats
-    from appliance.ipc.run_folder import RunFolder
-
     beat = read_heartbeats(RunFolder(porch.instance)).get("capture.porch")
     return beat.counters.get("frames_captured", 0) if beat else 0
 
 
+@pytest.mark.parametrize(
+    "query", ["seed=11&hour=14&people_per_minute=0", "seed=12&hour=20.5&people_per_minute=0&rain=true"]
+)
 def test_ten_minutes_without_people_are_ten_minutes_without_an_event(
-    broker: Broker, ear: Ear, appliance: Start, figure: Callable[[str, str], None]
+    broker: Broker, ear: Ear, appliance: Start, figure: Callable[[str, str], None], query: str
 ) -> None:
-    for query in ("seed=11&hour=14&people_per_minute=0", "seed=12&hour=20.5&people_per_minute=0&rain=true"):
-        porch = appliance(settings(broker, query))
-        wait_for("ten minutes of scene", 280, lambda porch=porch: _scene_time(porch) >= 600)
-        changes = [heard.json()["state"] for heard in ear.all(f"{porch.instance}/porch/state")]
-        figure(f"porch without people, ten minutes, {query}", f"{changes.count('validation')} validations, no event")
-        assert porch.stop() == 0
+    porch = appliance(settings(broker, query))
+    wait_for("ten minutes of scene", 280, lambda: _scene_time(porch) >= 600)
+    changes = [heard.json()["state"] for heard in ear.all("/porch/state")]
+    figure(f"porch without people, ten minutes, {query}", f"{changes.count('validation')} validations, no event")
+    assert porch.stop() == 0
     assert ear.all("/porch/event") == []
 
 

@@ -85,7 +85,7 @@ class Cast:
             draw_body(look, pose, self._view, _LIGHT_FROM),
             light,
             self._light.colour,
-            0.0072 / where.z,
+            0.0048 / where.z,
             shadow,
         )
         if look.umbrella is not None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _CIRCLE = np.stack(
     (np.cos(np.linspace(0, math.tau, 14, endpoint=False)), np.sin(np.linspace(0, math.tau, 14, endpoint=False))), 1
 )
-_TONES = ((1.0, 0.0, 0.70), (0.80, 0.16, 0.90), (0.5, 0.34, 1.06))
+_TONES = ((1.0, 0.0, 0.76), (0.82, 0.14, 0.91), (0.54, 0.30, 1.03))
 """Radius, shift towards the light, brightness: from the edge inwards."""
 
 Local = tuple[float, float, float]
