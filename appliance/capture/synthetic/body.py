@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from appliance.capture.synthetic.figures import Frame3D, between, foot_track, knee
+from appliance.capture.synthetic.figures import Figure, bent_joint, between, foot_track
 
 if TYPE_CHECKING:
-    from appliance.capture.synthetic.figures import Ball, Limb, Local, Pose
-    from appliance.capture.synthetic.looks import Colour, Look
+    from appliance.capture.synthetic.figures import Ball, Local, Pose
+    from appliance.capture.synthetic.light import Rgb
+    from appliance.capture.synthetic.looks import Look
     from appliance.capture.synthetic.perspective import Perspective
     from appliance.capture.synthetic.sprites import Part
 
@@ -23,12 +24,12 @@ _SIDES = (-1.0, 1.0)
 
 def draw_body(look: Look, pose: Pose, view: Perspective, light_from: float) -> tuple[Part, ...]:
     """Return the parts of one person, the farthest first."""
-    return _Body(look, pose, Frame3D(pose, view, light_from)).parts()
+    return _Body(look, pose, Figure(pose, view, light_from)).parts()
 
 
 class _Body:
-    def __init__(self, look: Look, pose: Pose, frame: Frame3D) -> None:
-        self._look, self._pose, self._frame = look, pose, frame
+    def __init__(self, look: Look, pose: Pose, figure: Figure) -> None:
+        self._look, self._pose, self._figure = look, pose, figure
         h = self._h = look.height
         bob = 0.011 * math.cos(2 * pose.stride - 1.16 * math.pi)
         self._lean = (0.022 * pose.pace + 0.27 * pose.bend) * h
@@ -37,7 +38,7 @@ class _Body:
         self._wide = look.build
         self._bulk = _BULK.get(look.wear, 1.0)
         self._bare_arms = look.wear in {"shirt", "dress"}
-        self._limbs: list[Limb] = []
+        self._add = figure.add
 
     def parts(self) -> tuple[Part, ...]:
         for side in _SIDES:
@@ -47,11 +48,7 @@ class _Body:
         self._skirts()
         self._head()
         self._bag()
-        self._limbs.sort(key=lambda limb: -limb.depth)
-        return tuple(part for limb in self._limbs for part in limb.parts)
-
-    def _add(self, balls: list[Ball], colour: Colour, bias: float = 0.0) -> None:
-        self._limbs.append(self._frame.hull(balls, colour, bias))
+        return self._figure.parts()
 
     def _leg(self, side: float) -> None:
         look, pose, h, wide = self._look, self._pose, self._h, self._wide
@@ -60,7 +57,7 @@ class _Body:
         hip: Local = (side * 0.05 * h * wide, self._hip_y, -0.06 * h * pose.bend)
         tip_toe = 0.035 * h * max(0.0, -ahead / (0.205 * h) - 0.45) * pose.pace
         ankle: Local = (side * 0.048 * h, 0.042 * h + lift + tip_toe, ahead)
-        joint = knee(hip, ankle, 0.247 * h, 0.247 * h, 1.0)
+        joint = bent_joint(hip, ankle, 0.247 * h, 0.247 * h, 1.0)
         self._foot(side, ankle, drop=min(1.0, (lift + tip_toe) / (0.06 * h)) * (1.0 if ahead < 0 else 0.15))
         loose = 1.10 if look.below == "trousers" else 1.0
         thigh, calf, thin = 0.047 * h * wide * loose, 0.036 * h * wide * loose, 0.027 * h * loose
@@ -76,7 +73,11 @@ class _Body:
 
     def _foot(self, side: float, ankle: Local, drop: float) -> None:
         h = self._h
-        toe: Local = (ankle[0] + side * 0.012 * h, ankle[1] - (0.02 + 0.045 * drop) * h, ankle[2] + (0.085 - 0.02 * drop) * h)
+        toe: Local = (
+            ankle[0] + side * 0.012 * h,
+            ankle[1] - (0.02 + 0.045 * drop) * h,
+            ankle[2] + (0.085 - 0.02 * drop) * h,
+        )
         heel: Local = (ankle[0], ankle[1] - 0.016 * h, ankle[2] - 0.014 * h)
         self._add([(heel, 0.025 * h), (toe, 0.019 * h)], self._look.shoes, _BELOW + 0.004)
 
@@ -84,16 +85,18 @@ class _Body:
         look, h = self._look, self._h
         shoulder: Local = (side * 0.102 * h * self._wide, self._shoulder_y - 0.032 * h, self._lean)
         hand = self._hand(side, shoulder)
-        elbow = knee(shoulder, hand, 0.170 * h, 0.158 * h, -1.0)
+        elbow = bent_joint(shoulder, hand, 0.170 * h, 0.158 * h, -1.0)
         upper, fore = 0.033 * h * self._bulk * self._wide**0.5, 0.026 * h * self._bulk
-        far = _BEHIND if self._frame.depth(shoulder) > self._frame.depth((0, 0, self._lean)) + 0.07 else 0.0
+        far = _BEHIND if self._figure.depth(shoulder) > self._figure.depth((0, 0, self._lean)) + 0.07 else 0.0
         bare = self._bare_arms
         sleeve = look.skin if bare else look.top
         self._add([(hand, 0.019 * h), (between(elbow, hand, 1.15), 0.020 * h)], look.skin, far - 0.012)
         self._add([(elbow, fore * (0.86 if bare else 1)), (hand, fore * (0.64 if bare else 0.84))], sleeve, far - 0.014)
         if bare:
             self._add([(between(shoulder, elbow, 0.5), upper * 0.82), (elbow, upper * 0.74)], look.skin, far - 0.013)
-        self._add([(shoulder, upper * 1.03), (between(shoulder, elbow, 0.66 if bare else 1.0), upper)], look.top, far - 0.016)
+        self._add(
+            [(shoulder, upper * 1.03), (between(shoulder, elbow, 0.66 if bare else 1.0), upper)], look.top, far - 0.016
+        )
 
     def _hand(self, side: float, shoulder: Local) -> Local:
         look, pose, h = self._look, self._pose, self._h
@@ -104,7 +107,11 @@ class _Body:
             return 0.06 * h, up - 0.05 * h, self._lean + 0.14 * h
         swing = -math.sin(pose.stride + 0.5 + (math.pi if side > 0 else 0)) * 0.145 * h * pose.pace * look.gait
         reach = 0.318 * h
-        hangs: Local = (right + side * 0.020 * h, up - math.sqrt(reach**2 - swing**2) + 0.006 * h * pose.pace, ahead + swing + 0.022 * h)
+        hangs: Local = (
+            right + side * 0.020 * h,
+            up - math.sqrt(reach**2 - swing**2) + 0.006 * h * pose.pace,
+            ahead + swing + 0.022 * h,
+        )
         rings: Local = (0.12 * h, up - 0.02 * h, self._lean + 0.28 * h)
         return between(hangs, rings, pose.reach) if side > 0 else hangs
 
@@ -113,7 +120,9 @@ class _Body:
         top, hip, lean = self._shoulder_y, self._hip_y, self._lean
         r = 0.046 * h * self._bulk * w
         neck: Local = (0, top + 0.008 * h, lean)
-        self._add([((s * 0.047 * h * w, hip + 0.012 * h, 0.0), 0.052 * h * w) for s in _SIDES], look.bottom, 0.03)
+        self._add(
+            [((s * 0.047 * h * w, hip + 0.012 * h, 0.0), 0.052 * h * w) for s in _SIDES], look.bottom, _BELOW - 0.02
+        )
         chest: list[Ball] = [((s * 0.070 * h * w, top - 0.038 * h, lean), r) for s in _SIDES]
         chest.append((neck, 0.036 * h))
         waist: list[Ball] = [((s * 0.044 * h * w, hip + 0.055 * h, lean * 0.5), r * 1.0) for s in _SIDES]
@@ -122,8 +131,10 @@ class _Body:
         if look.wear != "dress":
             self._add([*waist, *hips], look.top, 0.006)
         self._add([*chest, *waist], look.top, 0.0)
-        self._add([((0, top - 0.005 * h, lean), 0.029 * h), ((0, top + 0.05 * h, lean + 0.010), 0.028 * h)], look.skin, -0.001)
-        if look.wear in {"jacket", "coat"} and self._frame.towards_camera > 0.2:
+        self._add(
+            [((0, top - 0.005 * h, lean), 0.029 * h), ((0, top + 0.05 * h, lean + 0.010), 0.028 * h)], look.skin, -0.001
+        )
+        if look.wear in {"jacket", "coat"} and self._figure.towards_camera > 0.2:
             red, green, blue = look.top
             front = r + lean
             seam: list[Ball] = [((0, top - 0.03 * h, front), 0.004 * h), ((0, hip + 0.02 * h, front * 0.8), 0.004 * h)]
@@ -135,12 +146,20 @@ class _Body:
         sway = 0.014 * h * math.sin(self._pose.stride) * self._pose.pace
         apart = 0.05 * h * self._pose.pace
         if look.wear == "coat":
-            hem: list[Ball] = [((s * 0.062 * h * w + sway, hip - 0.19 * h, a), r) for s in _SIDES for a in (-apart, apart)]
-            self._add([*(((s * 0.046 * h * w, hip + 0.06 * h, self._lean * 0.5), r * 1.02) for s in _SIDES), *hem], look.top, 0.002)
+            hem: list[Ball] = [
+                ((s * 0.062 * h * w + sway, hip - 0.19 * h, a), r) for s in _SIDES for a in (-apart, apart)
+            ]
+            self._add(
+                [*(((s * 0.046 * h * w, hip + 0.06 * h, self._lean * 0.5), r * 1.02) for s in _SIDES), *hem],
+                look.top,
+                0.002,
+            )
         elif look.below == "skirt":
             colour = look.top if look.wear == "dress" else look.bottom
             hem = [((s * 0.080 * h * w + sway, hip - 0.19 * h, a), r * 0.85) for s in _SIDES for a in (-apart, apart)]
-            self._add([*(((s * 0.040 * h * w, hip + 0.05 * h, self._lean * 0.5), r) for s in _SIDES), *hem], colour, 0.008)
+            self._add(
+                [*(((s * 0.040 * h * w, hip + 0.05 * h, self._lean * 0.5), r) for s in _SIDES), *hem], colour, 0.008
+            )
 
     def _head(self) -> None:
         look, h = self._look, self._h
@@ -158,7 +177,7 @@ class _Body:
             self._add([(at(s, 0.3, -0.3), size * 0.85) for s in (-0.35, 0.35)], hair, -0.005)
         if look.hair_kind != "bald" and look.hat == "none":
             self._add([(at(s, 0.74, 0.18), size * 0.42) for s in (-0.42, 0.0, 0.42)], hair, -0.03)
-        if self._frame.towards_camera > 0.15:
+        if self._figure.towards_camera > 0.15:
             self._face()
         self._hat()
 
@@ -172,7 +191,11 @@ class _Body:
         red, green, blue = self._look.skin
         for side in (-1, 1):
             self._add([(at(0.3 * side, 0.1, 1.0), size * 0.085)], (38.0, 28.0, 26.0), -0.2)
-            self._add([(at(s * side, 0.27, 0.98), size * 0.04) for s in (0.18, 0.44)], (red * 0.5, green * 0.42, blue * 0.4), -0.2)
+            self._add(
+                [(at(s * side, 0.27, 0.98), size * 0.04) for s in (0.18, 0.44)],
+                (red * 0.5, green * 0.42, blue * 0.4),
+                -0.2,
+            )
         self._add([(at(0, -0.2, 1.1), size * 0.10)], (red * 0.93, green * 0.86, blue * 0.84), -0.19)
         self._add([(at(s, -0.60, 0.86), size * 0.06) for s in (-0.2, 0.2)], (red * 0.72, green * 0.5, blue * 0.5), -0.2)
 
@@ -192,13 +215,23 @@ class _Body:
         low, high = self._hip_y, self._shoulder_y
         if look.bag == "backpack":
             back = self._lean - 0.115 * h
-            corners: list[Ball] = [((s * 0.052 * h, y, back), 0.045 * h) for s in _SIDES for y in (high - 0.07 * h, low + 0.06 * h)]
+            corners: list[Ball] = [
+                ((s * 0.052 * h, y, back), 0.045 * h) for s in _SIDES for y in (high - 0.07 * h, low + 0.06 * h)
+            ]
             self._add(corners, look.bag_colour)
-            if self._frame.towards_camera > 0.3:
+            if self._figure.towards_camera > 0.3:
                 for side in _SIDES:
-                    strap: list[Ball] = [((side * 0.075 * h, high - y * h, self._lean + 0.045 * h), 0.010 * h) for y in (0.0, 0.13)]
+                    strap: list[Ball] = [
+                        ((side * 0.075 * h, high - y * h, self._lean + 0.045 * h), 0.010 * h) for y in (0.0, 0.13)
+                    ]
                     self._add(strap, look.bag_colour, -0.02)
         elif look.bag == "shoulder":
             side = -0.145 * h * self._wide
-            satchel: list[Ball] = [((side, low + y * h, f * h), 0.022 * h) for y in (-0.045, 0.035) for f in (-0.05, 0.05)]
-            self._add(satchel, look.bag_colour, -0.02 if self._frame.depth((side, 0, 0)) < self._frame.depth((0, 0, 0)) + 0.05 else _BEHIND)
+            satchel: list[Ball] = [
+                ((side, low + y * h, f * h), 0.022 * h) for y in (-0.045, 0.035) for f in (-0.05, 0.05)
+            ]
+            self._add(
+                satchel,
+                look.bag_colour,
+                -0.02 if self._figure.depth((side, 0, 0)) < self._figure.depth((0, 0, 0)) + 0.05 else _BEHIND,
+            )

@@ -1,4 +1,4 @@
-"""A person's body: joints from a pose, limbs as hulls around balls, each shaded from the side of the light."""
+"""Bodies: joints from a pose, limbs as hulls around balls, each shaded from the side of the light."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from appliance.capture.synthetic.sprites import Part
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from appliance.capture.synthetic.looks import Colour
-
-_CIRCLE = np.stack(
-    (np.cos(np.linspace(0, math.tau, 14, endpoint=False)), np.sin(np.linspace(0, math.tau, 14, endpoint=False))), 1
-)
-_TONES = ((1.0, 0.0, 0.76), (0.82, 0.14, 0.91), (0.54, 0.30, 1.03))
-"""Radius, shift towards the light, brightness: from the edge inwards."""
+    from appliance.capture.synthetic.light import Rgb
 
 Local = tuple[float, float, float]
-"""A point of the body in metres: to its right, up from its ground, forward."""
+"""A point of a body in metres: to its right, up from its ground, forward."""
 Ball = tuple[Local, float]
+
+_TURNS = np.linspace(0, math.tau, 14, endpoint=False)
+_CIRCLE = np.stack((np.cos(_TURNS), np.sin(_TURNS)), axis=1)
+_TONES = ((1.0, 0.0, 0.76), (0.82, 0.14, 0.91), (0.54, 0.30, 1.03))
+"""Radius, shift towards the light, brightness: from the edge inwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +47,16 @@ class Pose:
     """Both arms in front, carrying."""
 
 
-class Frame3D:
-    """The axes of a body, and where its points lie in the picture."""
+class Figure:
+    """A body that is put together limb by limb, and then drawn at once."""
 
     def __init__(self, pose: Pose, view: Perspective, light_from: float) -> None:
         """Take the light's side: -1 from the left, 1 from the right."""
         self._sin, self._cos = math.sin(pose.heading), math.cos(pose.heading)
-        self._pose = pose
-        self._view = view
-        self._light = light_from
+        self._pose, self._view, self._light = pose, view, light_from
+        self._balls: list[tuple[float, float, float, float]] = []
+        self._limbs: list[tuple[int, float, Rgb]] = []
+        """Where its balls begin, what is added to its depth, its colour."""
 
     @property
     def towards_camera(self) -> float:
@@ -70,46 +70,54 @@ class Frame3D:
     def project(self, point: Local) -> tuple[float, float, float]:
         """Return u, v and the scale there (picture widths per metre)."""
         right, up, forward = point
-        x = self._pose.x + right * self._cos + forward * self._sin
-        z = max(0.3, self.depth(point))
+        x, z = self._pose.x + right * self._cos + forward * self._sin, self.depth(point)
         ((u, v),) = self._view.project(((x, self._pose.ground + up, z),))
         return float(u), float(v), FOCAL / z
 
-    def hull(self, balls: Sequence[Ball], colour: Colour, depth_bias: float = 0.0) -> Limb:
-        """Return the hull around balls, in three tones."""
-        placed = [(self.project(centre), radius) for centre, radius in balls]
+    def add(self, balls: Sequence[Ball], colour: Rgb, bias: float = 0.0) -> None:
+        """Add the hull around balls (centre, radius). `bias` is added to its depth: more lies farther back."""
+        self._limbs.append((len(self._balls), bias, colour))
+        self._balls += [(*centre, radius) for centre, radius in balls]
+
+    def parts(self) -> tuple[Part, ...]:
+        """Return all limbs, the farthest first, each in three tones."""
+        right, up, forward, radius = np.array(self._balls).T
+        z = self._pose.z - right * self._sin + forward * self._cos
+        x = self._pose.x + right * self._cos + forward * self._sin
+        middles = self._view.project(np.stack((x, up + self._pose.ground, z), axis=1))
+        size = (radius * FOCAL / z)[:, None]
+        tones = []
+        for share, shift, _ in _TONES:
+            centre = middles + size * shift * (self._light, -0.5)
+            tones.append((centre[:, None, :] + (size * share)[:, None, :] * _CIRCLE).astype(np.float32))
+        begins = [begin for begin, _, _ in self._limbs]
+        ends = [*begins[1:], len(self._balls)]
+        depths = np.add.reduceat(z, begins) / np.diff([*begins, len(self._balls)]) + [
+            bias for _, bias, _ in self._limbs
+        ]
         parts = []
-        for number, (share, shift, tone) in enumerate(_TONES):
-            points = []
-            for (u, v, scale), radius in placed:
-                size = radius * scale
-                points.append(_CIRCLE * (size * share) + (u + self._light * shift * size, v - 0.5 * shift * size))
-            outline = cv2.convexHull(np.concatenate(points).astype(np.float32))[:, 0, :]
-            red, green, blue = colour
-            parts.append(Part(outline, (red * tone, green * tone, blue * tone), is_shade=number > 0))
-        depth = sum(self.depth(centre) for centre, _ in balls) / len(balls)
-        return Limb(depth + depth_bias, tuple(parts))
-
-
-@dataclass(frozen=True, slots=True)
-class Limb:
-    depth: float
-    parts: tuple[Part, ...]
+        for one in np.argsort(-depths, kind="stable").tolist():
+            red, green, blue = self._limbs[one][2]
+            for number, (_, _, bright) in enumerate(_TONES):
+                outline = cv2.convexHull(tones[number][begins[one] : ends[one]].reshape(-1, 2))[:, 0]
+                parts.append(Part(outline, (red * bright, green * bright, blue * bright), is_shade=number > 0))
+        return tuple(parts)
 
 
 def between(a: Local, b: Local, share: float) -> Local:
     return a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share, a[2] + (b[2] - a[2]) * share
 
 
-def knee(hip: Local, ankle: Local, thigh: float, shin: float, forward: float) -> Local:
-    """Return the joint between two bones, bent towards `forward` (1) or backward (-1)."""
-    up, ahead = ankle[1] - hip[1], ankle[2] - hip[2]
-    reach = min(math.hypot(up, ahead), (thigh + shin) * 0.999)
-    along = (thigh**2 - shin**2 + reach**2) / (2 * reach)
-    aside = math.sqrt(max(0.0, thigh**2 - along**2)) * forward
-    sin, cos = up / math.hypot(up, ahead), ahead / math.hypot(up, ahead)
-    side = hip[0] + (ankle[0] - hip[0]) * along / reach
-    return side, hip[1] + sin * along + cos * aside, hip[2] + cos * along - sin * aside
+def bent_joint(root: Local, tip: Local, upper: float, lower: float, forward: float) -> Local:
+    """Return the joint between two bones from `root` to `tip`, bent forward (1, a knee) or backward (-1, an elbow)."""
+    up, ahead = tip[1] - root[1], tip[2] - root[2]
+    distance = max(1e-6, math.hypot(up, ahead))
+    reach = min(distance, (upper + lower) * 0.999)
+    along = (upper**2 - lower**2 + reach**2) / (2 * reach)
+    aside = math.sqrt(max(0.0, upper**2 - along**2)) * forward
+    sin, cos = up / distance, ahead / distance
+    side = root[0] + (tip[0] - root[0]) * along / reach
+    return side, root[1] + sin * along + cos * aside, root[2] + cos * along - sin * aside
 
 
 def foot_track(phase: float, length: float, lift: float) -> tuple[float, float]:
@@ -120,7 +128,3 @@ def foot_track(phase: float, length: float, lift: float) -> tuple[float, float]:
     swing = (cycle - 0.58) / 0.42
     smooth = swing * swing * (3 - 2 * swing)
     return length * (2 * smooth - 1), lift * math.sin(math.pi * swing)
-
-
-def as_array(points: Any) -> Any:
-    return np.asarray(points, np.float32)

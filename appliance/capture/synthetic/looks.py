@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-Colour = tuple[float, float, float]
+if TYPE_CHECKING:
+    import random
+
+    from appliance.capture.synthetic.light import Rgb
+
 Wear = Literal["jacket", "shirt", "coat", "dress", "hoodie"]
 Below = Literal["trousers", "shorts", "skirt"]
 Hair = Literal["short", "long", "bun", "bald", "curly"]
 Hat = Literal["none", "cap", "beanie", "hood"]
 Bag = Literal["none", "backpack", "shoulder"]
 
-_SKINS: tuple[Colour, ...] = (
+_SKINS: tuple[Rgb, ...] = (
     (238, 200, 176), (226, 182, 152), (205, 156, 122), (178, 126, 92), (141, 94, 64), (104, 68, 48), (78, 52, 40),
 )  # fmt: skip
-_HAIRS: tuple[Colour, ...] = (
+_HAIRS: tuple[Rgb, ...] = (
     (32, 26, 24), (52, 36, 28), (88, 58, 36), (132, 92, 54), (196, 160, 104), (150, 146, 142), (120, 54, 30),
 )  # fmt: skip
-_CLOTHES: tuple[Colour, ...] = (
+_CLOTHES: tuple[Rgb, ...] = (
     (38, 44, 58), (30, 30, 34), (92, 96, 104), (150, 34, 38), (36, 78, 128), (54, 92, 64), (196, 178, 148),
     (222, 216, 206), (116, 74, 46), (204, 150, 44), (96, 60, 110), (58, 124, 132), (206, 108, 92), (70, 72, 50),
     (166, 176, 188), (214, 136, 150),
 )  # fmt: skip
-_TROUSERS: tuple[Colour, ...] = (
+_TROUSERS: tuple[Rgb, ...] = (
     (44, 56, 84), (62, 78, 108), (36, 36, 40), (94, 84, 70), (120, 112, 98), (70, 74, 78), (50, 58, 48),
 )  # fmt: skip
-_SHOES: tuple[Colour, ...] = ((34, 30, 30), (82, 56, 38), (206, 204, 198), (52, 56, 66), (140, 40, 40))
-COURIER: Colour = (168, 118, 40)
+_SHOES: tuple[Rgb, ...] = ((34, 30, 30), (82, 56, 38), (206, 204, 198), (52, 56, 66), (140, 40, 40))
+COURIER: Rgb = (168, 118, 40)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +41,19 @@ class Look:
     height: float
     build: float
     """1 is average; it widens all but the head."""
-    skin: Colour
-    hair: Colour
+    skin: Rgb
+    hair: Rgb
     hair_kind: Hair
     wear: Wear
-    top: Colour
+    top: Rgb
     below: Below
-    bottom: Colour
-    shoes: Colour
+    bottom: Rgb
+    shoes: Rgb
     hat: Hat
-    hat_colour: Colour
+    hat_colour: Rgb
     bag: Bag
-    bag_colour: Colour
-    umbrella: Colour | None
+    bag_colour: Rgb
+    umbrella: Rgb | None
     gait: float
     """How far arms and legs swing; 1 is average."""
 
@@ -102,7 +105,7 @@ def as_courier(look: Look) -> Look:
     )  # fmt: skip
 
 
-def _vary(rng: random.Random, colour: Colour) -> Colour:
+def _vary(rng: random.Random, colour: Rgb) -> Rgb:
     brightness = rng.uniform(0.85, 1.15)
     red, green, blue = (min(240.0, max(18.0, tone * brightness + rng.uniform(-8, 8))) for tone in colour)
     return red, green, blue

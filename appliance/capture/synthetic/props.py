@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from appliance.capture.synthetic.figures import Frame3D, Limb, Local, Pose
+from appliance.capture.synthetic.figures import Figure
 from appliance.capture.synthetic.sprites import Part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from appliance.capture.synthetic.figures import Local, Pose
     from appliance.capture.synthetic.light import Rgb
     from appliance.capture.synthetic.perspective import Perspective, Point3D
 
@@ -61,12 +62,12 @@ def parcel(view: Perspective, at: Point3D, size: tuple[float, float, float], tur
 
 def umbrella(view: Perspective, pose: Pose, height: float, colour: Rgb, light_from: float) -> tuple[Part, ...]:
     """Return an open umbrella in somebody's right hand, above their head."""
-    frame = Frame3D(pose, view, light_from)
+    figure = Figure(pose, view, light_from)
     grip: Local = (0.06 * height, height * 0.74, 0.14 * height)
     top: Local = (0.03 * height, height * 1.20, 0.05 * height)
-    u, v, scale = frame.project(top)
+    u, v, scale = figure.project(top)
     wide, high = 0.56 * scale, 0.27 * scale
-    shaft = frame.hull([(grip, 0.009), (top, 0.008)], (60, 58, 56)).parts
+    figure.add([(grip, 0.009), (top, 0.008)], (60, 58, 56))
     angles = np.linspace(math.pi, 2 * math.pi, 33)
     dome = np.stack((u + wide * np.cos(angles), v + high * 0.55 + high * 1.1 * np.sin(angles)), 1)
     ribs = np.linspace(1, -1, 6)
@@ -74,7 +75,10 @@ def umbrella(view: Perspective, pose: Pose, height: float, colour: Rgb, light_fr
     for a, b in zip(ribs, ribs[1:], strict=False):
         for share in np.linspace(0, 1, 6, endpoint=False):
             lower.append((u + wide * (a + (b - a) * share), v + high * 0.55 - high * 0.16 * math.sin(math.pi * share)))
-    parts = [*shaft, Part(np.concatenate((dome, np.array(lower))).astype(np.float32), _rgb(np.array(colour) * 0.86))]
+    parts = [
+        *figure.parts(),
+        Part(np.concatenate((dome, np.array(lower))).astype(np.float32), _rgb(np.array(colour) * 0.86)),
+    ]
     for number, (a, b) in enumerate(zip(ribs, ribs[1:], strict=False)):
         tone = (0.74, 0.86, 0.98, 1.10, 1.16)[number]
         arc = np.linspace(b, a, 7)
@@ -91,36 +95,25 @@ def umbrella(view: Perspective, pose: Pose, height: float, colour: Rgb, light_fr
 
 def cat(view: Perspective, pose: Pose, light_from: float, fur: int) -> tuple[Part, ...]:
     """Return a cat that trots."""
-    frame, colour = Frame3D(pose, view, light_from), _FURS[fur % len(_FURS)]
+    figure, colour = Figure(pose, view, light_from), _FURS[fur % len(_FURS)]
     dark: Rgb = (colour[0] * 0.82, colour[1] * 0.82, colour[2] * 0.82)
-    limbs: list[Limb] = []
     for side in (-1.0, 1.0):
         for end, shift in ((0.15, 0.0), (-0.17, math.pi * 0.9)):
             phase = pose.stride + shift + (math.pi if side > 0 else 0)
-            foot: Local = (side * 0.035, 0.015 + 0.03 * max(0.0, math.cos(phase)), end + 0.07 * math.sin(phase))
-            limbs.append(
-                frame.hull(
-                    [
-                        ((side * 0.04, 0.17, end), 0.034),
-                        ((side * 0.038, 0.09, end + 0.02 * math.sin(phase)), 0.02),
-                        (foot, 0.016),
-                    ],
-                    dark,
-                )
-            )
-    limbs.append(frame.hull([((0, 0.205, 0.14), 0.064), ((0, 0.20, -0.16), 0.068)], colour))
-    limbs.append(frame.hull([((0, 0.24, 0.17), 0.05), ((0, 0.285, 0.245), 0.045)], colour))
-    limbs.append(frame.hull([((0, 0.305, 0.27), 0.052), ((0, 0.288, 0.315), 0.030)], colour, -0.01))
+            swing = math.sin(phase)
+            foot: Local = (side * 0.035, 0.015 + 0.03 * max(0.0, math.cos(phase)), end + 0.07 * swing)
+            elbow: Local = (side * 0.038, 0.09, end + 0.02 * swing)
+            figure.add([((side * 0.04, 0.17, end), 0.034), (elbow, 0.02), (foot, 0.016)], dark)
+    figure.add([((0, 0.205, 0.14), 0.064), ((0, 0.20, -0.16), 0.068)], colour)
+    figure.add([((0, 0.24, 0.17), 0.05), ((0, 0.285, 0.245), 0.045)], colour)
+    figure.add([((0, 0.305, 0.27), 0.052), ((0, 0.288, 0.315), 0.030)], colour, -0.01)
     for side in (-1, 1):
-        limbs.append(
-            frame.hull([((side * 0.03, 0.345, 0.265), 0.016), ((side * 0.038, 0.378, 0.258), 0.004)], dark, -0.02)
-        )
+        figure.add([((side * 0.03, 0.345, 0.265), 0.016), ((side * 0.038, 0.378, 0.258), 0.004)], dark, -0.02)
     sway = 0.05 * math.sin(pose.stride * 0.5)
     tail: list[Local] = [(0, 0.22, -0.20), (sway * 0.4, 0.30, -0.29), (sway, 0.40, -0.31), (sway * 1.6, 0.46, -0.29)]
     for a, b in zip(tail, tail[1:], strict=False):
-        limbs.append(frame.hull([(a, 0.018), (b, 0.015)], colour, 0.01))
-    limbs.sort(key=lambda limb: -limb.depth)
-    return tuple(part for limb in limbs for part in limb.parts)
+        figure.add([(a, 0.018), (b, 0.015)], colour, 0.01)
+    return figure.parts()
 
 
 def car(view: Perspective, x: float, z: float, right: bool, paint: int, dark: float) -> tuple[Part, ...]:

@@ -137,7 +137,7 @@ class Dapples:
         where = leaves.cover(x, deep)
         rows, columns = np.where(where > 0.02)
         window = slice(int(rows.min()), int(rows.max()) + 1), slice(int(columns.min()), int(columns.max()) + 1)
-        self._where = where[window].astype(np.float32)
+        self._where = where[window].astype(np.float32) * 255
         self._a = (x * _LEAVES_PER_M)[window].astype(np.float32)
         self._b = (deep * _LEAVES_PER_M * 0.8)[window].astype(np.float32)
         height, width = backdrop.lit.shape[:2]
@@ -147,6 +147,8 @@ class Dapples:
             slice(across.start * 4, min(width, across.stop * 4)),
         )
 
+        self._sun = cv2.subtract(backdrop.lit[self._region], backdrop.shaded[self._region])
+
     def render(self, t: float) -> Any:
         """Return the backdrop at `t`, a picture of its own."""
         across, down = self._leaves.sway(t)
@@ -154,6 +156,6 @@ class Dapples:
         shade = cv2.remap(self._leaves.field, a, b, cv2.INTER_LINEAR) * self._where
         picture = self._backdrop.lit.copy()
         region = picture[self._region]
-        full = cv2.resize(shade, (region.shape[1], region.shape[0]), interpolation=cv2.INTER_LINEAR)
-        cv2.blendLinear(region, self._backdrop.shaded[self._region], 1 - full, full, dst=region)
+        full = cv2.resize(shade.astype(np.uint8), (region.shape[1], region.shape[0]), interpolation=cv2.INTER_LINEAR)
+        cv2.subtract(region, cv2.multiply(self._sun, cv2.cvtColor(full, cv2.COLOR_GRAY2RGB), scale=1 / 255), dst=region)
         return picture
