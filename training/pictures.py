@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 Bytes: TypeAlias = NDArray[np.uint8]
 Floats: TypeAlias = NDArray[np.float32]
 
-_PER_SCENE = 12
-"""A scene's backdrop takes as long to paint as dozens of pictures take to render."""
+_PER_SCENE = 24
+"""A scene's backdrop takes as long to paint as a hundred pictures take to render."""
 _BUSY_S = 150.0
 _EMPTY_S = 600.0
-_SIZES = ((640, 360), (640, 360), (640, 360), (640, 480), (854, 480), (1280, 720))
+_SIZES = (*[(640, 360)] * 5, *[(640, 480)] * 2, (1280, 720))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +89,13 @@ def _moments(scene: Scene, rng: random.Random) -> list[float]:
 
 
 def _moment_of(scene: Scene, visits: tuple[Visit, ...], number: int, rng: random.Random) -> float:
-    if not visits or number == 0:
+    if not visits or number % 8 == 0:
         return _without_visitors(scene, visits, rng)
     visit = rng.choice(visits)
     match number % 4:
-        case 0:
-            return visit.begin + rng.uniform(-0.2, 2.5)
         case 1:
+            return visit.begin + rng.uniform(-0.2, 2.5)
+        case 2:
             return visit.end - rng.uniform(-0.2, 2.5)
         case _:
             return rng.uniform(visit.begin, visit.end)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import torch
+from torch.utils.data import DataLoader, IterableDataset
 
 from appliance.inference.demo import PORCH_DEMO
 from appliance.inference.rfdetr import MEAN, STD
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from training.pictures import Pictures
+    from training.pictures import Bytes, Floats, Pictures
 
 _BATCH = 32
 _PEAK_RATE = 2e-3
@@ -45,13 +46,12 @@ _SMOOTHING = 0.998
 
 def main() -> None:
     chosen = _arguments()
-    torch.set_num_threads(chosen.threads)
+    torch.set_num_threads(1)
     torch.manual_seed(chosen.seed)
-    torch.use_deterministic_algorithms(True)
     cv2.setNumThreads(1)
     started = time.monotonic()
     if not chosen.cache.exists():
-        save(chosen.cache, render(chosen.busy, chosen.empty, chosen.threads))
+        save(chosen.cache, render(chosen.busy, chosen.empty, chosen.processes))
         print(f"rendered in {time.monotonic() - started:.0f} s")
     if chosen.render_only:
         return
@@ -75,7 +75,7 @@ def train(pictures: Pictures, epochs: int, seed: int) -> Network:
     steps = epochs * (len(pictures.pictures) // _BATCH)
     rates = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step / steps))
     started, total = time.monotonic(), 0.0
-    for step, (batch, *targets) in enumerate(_batches(pictures, epochs, seed), 1):
+    for step, (batch, *targets) in enumerate(_Batches(pictures, epochs, seed).ahead(), 1):
         with torch.autocast("cpu", torch.bfloat16):
             answer = network(batch)
         off = loss(answer, *targets)
@@ -97,23 +97,35 @@ def _rate(done: float) -> float:
     return min(done / 0.04, 1.0) * (0.5 + 0.5 * math.cos(math.pi * min(done, 1.0)))
 
 
-def _batches(pictures: Pictures, epochs: int, seed: int) -> Iterator[tuple[Tensor, ...]]:
-    rng = np.random.default_rng(seed)
-    things = pictures.things_of()
+class _Batches(IterableDataset):  # type: ignore[misc]
+    """All batches of all epochs: pictures [N, 3, SIDE, SIDE] as the model gets them, and their Targets' fields."""
+
+    def __init__(self, pictures: Pictures, epochs: int, seed: int) -> None:
+        self._pictures, self._epochs, self._seed = pictures, epochs, seed
+
+    def ahead(self) -> Iterator[list[Tensor]]:
+        """Make them in a process of its own, while the last one is learnt from."""
+        return iter(DataLoader(self, batch_size=None, num_workers=1, prefetch_factor=4))
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        cv2.setNumThreads(1)
+        rng = np.random.default_rng(self._seed)
+        things = self._pictures.things_of()
+        for _ in range(self._epochs):
+            order = rng.permutation(len(things))
+            for start in range(0, len(order) - _BATCH + 1, _BATCH):
+                chosen = order[start : start + _BATCH]
+                yield _batch([augment(self._pictures.pictures[at], things[at], rng) for at in chosen])
+
+
+def _batch(made: list[tuple[Bytes, Floats]]) -> tuple[Tensor, ...]:
     mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in (MEAN, STD))
-    for _ in range(epochs):
-        order = rng.permutation(len(things))
-        for start in range(0, len(order) - _BATCH + 1, _BATCH):
-            made = [augment(pictures.pictures[at], things[at], rng) for at in order[start : start + _BATCH]]
-            wanted = [targets_of(found) for _, found in made]
-            batch = torch.from_numpy(np.stack([picture for picture, _ in made])).permute(0, 3, 1, 2)
-            yield (
-                (batch / 255 - mean) / std,
-                *(
-                    torch.from_numpy(np.stack([getattr(one, name) for one in wanted]))
-                    for name in ("heat", "care", "boxes", "box_weight")
-                ),
-            )
+    batch = torch.from_numpy(np.stack([picture for picture, _ in made])).permute(0, 3, 1, 2)
+    targets = [targets_of(things) for _, things in made]
+    fields = ("heat", "care", "boxes", "box_weight")
+    return (batch / 255 - mean) / std, *(
+        torch.from_numpy(np.stack([getattr(one, of) for one in targets])) for of in fields
+    )
 
 
 def _follow(mean: Network, network: Network, keep: float) -> None:
@@ -129,12 +141,12 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, default=Path("/tmp/porch_demo_pictures.npz"))  # noqa: S108
     parser.add_argument("--out", type=Path, default=PORCH_DEMO)
-    parser.add_argument("--busy", type=int, default=360, help="scenes with people")
-    parser.add_argument("--empty", type=int, default=180, help="scenes without")
+    parser.add_argument("--busy", type=int, default=190, help="scenes with people")
+    parser.add_argument("--empty", type=int, default=70, help="scenes without")
     parser.add_argument("--render-only", action="store_true")
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=7)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--processes", type=int, default=2, help="that render")
     return parser.parse_args()
 
 

@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 
 
 class Watcher:
-    """A viewer that reconnects for ever and holds every picture against the clip's own frame: a torn one does not fit."""
+    """A viewer that reconnects for ever and holds each picture against the clip's frame: a torn one does not fit."""
 
     def __init__(self, url: str, truth: list[Any]) -> None:
         self._url = url

@@ -25,8 +25,7 @@ from appliance.config.source import SyntheticSettings
         ("synthetic://porch?rain=true", SyntheticSettings(rain=True)),
         ("synthetic://porch?rain=false&timestamps=true", SyntheticSettings(rain=False, timestamps=True)),
         (
-            "synthetic://porch?seed=7&size=1280x720&fps=15&hour=18.5&people_per_minute=2&rain=true&timestamps=true"
-            "&rate=lockstep",
+            "synthetic:porch?seed=7&size=1280x720&fps=15&hour=18.5&people_per_minute=2&rain=true&timestamps=true&rate=lockstep",
             SyntheticSettings(7, 1280, 720, 15, 18.5, 2, rain=True, timestamps=True, rate="lockstep"),
         ),
     ],
@@ -36,6 +35,7 @@ def test_a_synthetic_url_names_a_scene_and_how_it_is_seen(url: str, settings: Sy
     assert Camera(id="a", source=url).parsed == settings
 
 
+OPTIONS = "seed, size, fps, hour, people_per_minute, rain, timestamps and rate"
 NUMBERS = {
     "seed": "a whole number from 0 to 4294967295, such as seed=1",
     "fps": "a number from 1 to 60, such as fps=15",
@@ -75,11 +75,7 @@ def test_a_size_that_does_not_fit_is_refused_with_what_would_be_right(size: str)
         ("synthetic://porch?timestamps=1", 'has timestamps="1"; write timestamps=true or timestamps=false'),
         ("synthetic://porch?rate=fast", 'has rate="fast"; write rate=realtime or rate=lockstep'),
         ("synthetic://porch?seed=1&seed=1", 'has the option "seed" twice; keep one of them'),
-        (
-            "synthetic://porch?loop=true",
-            'has an unknown option "loop"; synthetic:// knows seed, size, fps, hour, people_per_minute, rain, '
-            "timestamps and rate",
-        ),
+        ("synthetic://porch?loop=true", f'has an unknown option "loop"; synthetic:// knows {OPTIONS}'),
     ],
 )
 def test_a_scene_that_cannot_be_played_is_refused(url: str, said: str) -> None:

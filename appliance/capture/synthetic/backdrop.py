@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
-from appliance.capture.synthetic import garden, house, place, plants
+from appliance.capture.synthetic import garden, house, place, plants, porch
 from appliance.capture.synthetic.canvas import Canvas
-from appliance.capture.synthetic.light import Light, tone
+from appliance.capture.synthetic.light import as_array, tone
 from appliance.capture.synthetic.place import WALL_Z, box
+
+if TYPE_CHECKING:
+    from appliance.capture.synthetic.light import Light
 
 _VIGNETTE = 0.30
 
@@ -40,7 +43,8 @@ def paint(width: int, height: int, seed: int, light: Light, *, wet: bool) -> Bac
     plants.paint_hedge(canvas, seed)
     _gate(canvas)
     plants.paint_tree(canvas, place.TREE, 5.4, 2.5, seed)
-    house.paint_house(canvas, light, seed, wet=wet)
+    house.paint_house(canvas, light, seed)
+    porch.paint_porch(canvas, seed, wet=wet)
     _porch_shadow(canvas)
     plants.paint_bush(canvas, seed)
     return _develop(canvas, width, height, light)
@@ -60,7 +64,7 @@ def hiding(width: int, height: int) -> Any:
     side = canvas.area(place.house_side())
     canvas.fill(side, plain, house.side_depth(side))
     canvas.upright(box(place.WALL_LEFT, corner, 0, place.EAVES_Y, WALL_Z), plain)
-    for outline in house.pillar_outlines():
+    for outline in porch.pillar_outlines():
         canvas.upright(outline, plain)
     canvas.upright(place.bush_outline(), plain)
     return canvas.hides
@@ -108,7 +112,7 @@ def _develop(canvas: Canvas, width: int, height: int, light: Light) -> Backdrop:
     x, y = canvas.view.unproject(u, v, np.minimum(depth, 200.0))
     falls = np.stack(light.on(x, y, np.minimum(depth, 200.0)), axis=2)
     shaded = colour * falls
-    lit = shaded + colour * np.float32(light.sun) * sun[:, :, None]
+    lit = shaded + colour * as_array(light.sun) * sun[:, :, None]
     dim = vignette(u, v, canvas.view.aspect)[:, :, None]
     pictures = []
     for layer in (lit, shaded):

@@ -9,7 +9,6 @@ from appliance.capture.synthetic.figures import Figure, bent_joint, between, foo
 
 if TYPE_CHECKING:
     from appliance.capture.synthetic.figures import Ball, Local, Pose
-    from appliance.capture.synthetic.light import Rgb
     from appliance.capture.synthetic.looks import Look
     from appliance.capture.synthetic.perspective import Perspective
     from appliance.capture.synthetic.sprites import Part

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from appliance.capture.synthetic.light import as_array
 from appliance.capture.synthetic.perspective import FOCAL, Perspective
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Canvas:
         mask = np.zeros((y2 - y1, x2 - x1), np.uint8)
         if mask.size:
             for points in fixed:
-                shifted = points - np.int32((x1 << _SHIFT, y1 << _SHIFT))
+                shifted = points - np.array((x1 << _SHIFT, y1 << _SHIFT), np.int32)
                 cv2.fillPoly(mask, [shifted], 255, cv2.LINE_8, _SHIFT)
         return self._area(x1, y1, x2, y2, mask > 0)
 
@@ -93,7 +94,7 @@ class Canvas:
         )
 
     def dim(self, factor: Rgb, soft: float, *outlines: Sequence[Point3D]) -> None:
-        """Darken what polygons cover, with edges `soft` (picture widths) wide: grime, and the shadows of what stands."""
+        """Darken what polygons cover, with edges `soft` (picture widths) wide: for grime and standing shadows."""
         area = self.area(*outlines)
         pad = int(soft * self.width * 2.5) + 1
         (rows, columns), shape = area.window, area.inside.shape
@@ -104,10 +105,10 @@ class Canvas:
         share = np.zeros((y2 - y1, x2 - x1), np.float32)
         share[rows.start - y1 : rows.stop - y1, columns.start - x1 : columns.stop - x1] = area.inside
         share = cv2.GaussianBlur(share, (0, 0), max(0.5, soft * self.width), borderType=cv2.BORDER_REPLICATE)
-        self.colour[y1:y2, x1:x2] *= 1 + share[:, :, None] * (np.float32(factor) - 1)
+        self.colour[y1:y2, x1:x2] *= 1 + share[:, :, None] * (as_array(factor) - 1)
 
     def leaves(self, points: Any, sizes: Any, colours: Any, seed: int, sun: Any) -> None:
-        """Scatter leaves: points (n, 3) and sizes (n) in metres, colours (n, 3), sun (n); the first lies at the back."""
+        """Scatter leaves: points (n, 3), sizes (n) in metres, colours (n, 3), sun (n); the first lies at the back."""
         rng = np.random.default_rng(seed)
         spots = self.view.project(points) * self.width
         sizes = np.maximum(0.75, sizes * FOCAL / points[:, 2] * self.width)

@@ -98,10 +98,9 @@ class Cast:
         cargo = guest.brings or guest.takes
         assert cargo is not None  # noqa: S101  # for mypy: the caller has looked
         h = guest.look.height
-        ahead = 0.22 * h
-        held: Point3D = (
-            pose.x + math.sin(pose.heading) * ahead, pose.ground + (0.60 - 0.42 * pose.bend) * h, pose.z + math.cos(pose.heading) * ahead
-        )  # fmt: skip
+        ahead, up = 0.22 * h, (0.60 - 0.42 * pose.bend) * h
+        sin, cos = math.sin(pose.heading), math.cos(pose.heading)
+        held: Point3D = pose.x + sin * ahead, pose.ground + up, pose.z + cos * ahead
         share = _smooth(1 - abs(t - guest.handover) / 0.55)
         lies: Point3D = (cargo.spot[0], place.FLOOR_Y, cargo.spot[1])
         x, y, z = (a + (b - a) * share for a, b in zip(held, lies, strict=True))
@@ -128,7 +127,7 @@ class Cast:
         x = -4.6 + way if right else edge - way
         if not -4.7 < x < edge + 0.1:
             return
-        parts = props.car(self._view, x, z, right, rng.randrange(1 << 30), self._light.street)
+        parts = props.car(self._view, x, z, right=right, paint=rng.randrange(1 << 30), dark=self._light.street)
         yield Sprite(
             z, "car", parts, self._lit(x, z, 0.8, t), self._light.colour, 0.0006, self._shadow(x, 0, z, 2.6, t)
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from appliance.capture.synthetic import place
+from appliance.capture.synthetic.light import STREET_LAMP, as_array
 from appliance.capture.synthetic.perspective import FOCAL
 from appliance.capture.synthetic.place import box
 from appliance.capture.synthetic.plants import paint_tree
@@ -32,7 +33,7 @@ def paint_sky(canvas: Canvas, light: Light, seed: int) -> None:
     """Paint the sky as a glow: no lamp shines on it."""
     area = canvas.rows(0, canvas.view.horizon + 0.004)
     height = np.clip(1 - area.v / canvas.view.horizon, 0, 1)
-    top, bottom = (np.float32(tones) / 255 for tones in (light.sky_top, light.sky_bottom))
+    top, bottom = (as_array(tones) / 255 for tones in (light.sky_top, light.sky_bottom))
     sky = bottom + (top - bottom) * (height**0.75)[:, :, None]
     away = 1.0 / (height + 0.16)
     field = fractal(seed + 11, 2.4)
@@ -53,7 +54,7 @@ def paint_distance(canvas: Canvas, seed: int) -> None:
         edge = height * (0.75 + 0.22 * sample(field, x * 4 + z, x * 0) + 0.06 * sample(field, x * 30, x * 0 + 9))
         grain = 1 + 0.10 * sample(field, x * 22, y * 22)[:, :, None]
         area.inside[:] = (y < edge) & (y > -0.5)
-        canvas.fill(area, np.float32(colour) * grain, z, 0.6, hides=False)
+        canvas.fill(area, as_array(colour) * grain, z, 0.6, hides=False)
 
 
 def paint_houses(canvas: Canvas, light: Light, seed: int) -> None:
@@ -61,7 +62,7 @@ def paint_houses(canvas: Canvas, light: Light, seed: int) -> None:
     left = -4.0
     while left < 22:
         wide = rng.uniform(5.5, 8.0)
-        _house(canvas, light, rng, left, left + wide, 31.0 + rng.uniform(0, 3))
+        _house(canvas, light, rng, (left, left + wide), z=31.0 + rng.uniform(0, 3))
         left += wide + rng.uniform(1.2, 3.0)
 
 
@@ -83,7 +84,7 @@ def paint_beyond(canvas: Canvas, seed: int) -> None:
         paint_tree(
             canvas, (x + rng.uniform(-0.8, 0.8), 26.4), rng.uniform(4.8, 6.0), rng.uniform(1.7, 2.2), seed + int(x)
         )
-    x, y, z = 2.3, 4.4, 18.2
+    x, y, z = STREET_LAMP
     canvas.upright(box(x - 0.045, x + 0.045, 0, y, z), (0.26, 0.28, 0.28), 0.6)
     canvas.upright(
         ((x - 0.28, y, z), (x + 0.28, y, z), (x + 0.16, y + 0.14, z), (x - 0.16, y + 0.14, z)), (0.24, 0.26, 0.26), 0.6
@@ -91,12 +92,13 @@ def paint_beyond(canvas: Canvas, seed: int) -> None:
 
 
 def paint_street_lamp(canvas: Canvas, light: Light) -> None:
-    x, y, z = 2.3, 4.4, 18.2
+    x, y, z = STREET_LAMP
     head = canvas.upright(box(x - 0.22, x + 0.22, y - 0.09, y, z), (0.80, 0.80, 0.76), 0.6)
-    canvas.shine(head, np.float32((1.2, 1.15, 0.98)) * light.street)
+    canvas.shine(head, as_array((1.2, 1.15, 0.98)) * light.street)
 
 
-def _house(canvas: Canvas, light: Light, rng: random.Random, left: float, right: float, z: float) -> None:
+def _house(canvas: Canvas, light: Light, rng: random.Random, span: tuple[float, float], *, z: float) -> None:
+    left, right = span
     eaves, ridge = rng.uniform(4.4, 5.4), rng.uniform(6.8, 7.8)
     canvas.upright(box(left, right, 0, eaves, z), rng.choice(_WALLS), 0.75)
     canvas.dim((0.78, 0.78, 0.80), 0.001, box(left, right, eaves - 0.4, eaves, z))
@@ -124,9 +126,9 @@ def _house(canvas: Canvas, light: Light, rng: random.Random, left: float, right:
                 if half < 0:
                     lit, warm = (
                         rng.random() < 0.5,
-                        np.float32(rng.choice(_INDOORS)) * light.windows * rng.uniform(0.4, 0.8),
+                        as_array(rng.choice(_INDOORS)) * light.windows * rng.uniform(0.4, 0.8),
                     )
-                canvas.shine(area, warm if lit else np.float32(light.sky_bottom) / 255 * 0.15)
+                canvas.shine(area, warm if lit else as_array(light.sky_bottom) / 255 * 0.15)
 
 
 def paint_ground(canvas: Canvas, seed: int, *, wet: bool) -> None:
@@ -144,7 +146,7 @@ def paint_ground(canvas: Canvas, seed: int, *, wet: bool) -> None:
     canvas.fill(area, lawn.astype(np.float32), z, 1.0, hides=False)
     wetness = 0.70 if wet else 1.0
     grain = (0.05 * sample(fine, x * 90, z * 90) * fade + 0.05 * sample(soft, x * 9, z * 9))[:, :, None]
-    tar, stone = (np.float32(tone) * wetness * (1 + grain) for tone in ((0.40, 0.40, 0.41), (0.66, 0.645, 0.62)))
+    tar, stone = (as_array(tone) * wetness * (1 + grain) for tone in ((0.40, 0.40, 0.41), (0.66, 0.645, 0.62)))
 
     def strip(chosen: Any, surface: Any) -> None:
         area.inside[:] = chosen
@@ -177,5 +179,5 @@ def _paint_path(canvas: Canvas, seed: int, wetness: float) -> None:
         fractal(seed + 2, 1.9), x * 14, z * 14
     )
     level = (1 + 0.06 * face * fade) * (1 - 0.28 * joint * fade) + grain
-    slabs = np.float32((0.68, 0.65, 0.605)) * wetness * level[:, :, None]
+    slabs = as_array((0.68, 0.65, 0.605)) * wetness * level[:, :, None]
     canvas.fill(area, slabs.astype(np.float32), z, 1.0, hides=False)

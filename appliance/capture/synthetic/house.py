@@ -1,4 +1,4 @@
-"""The house: wall, door, window, lamp, number, the porch with its step, its mat and its pillar."""
+"""The house: wall, window, door, number, letter box and lamp."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import cv2
 import numpy as np
 
 from appliance.capture.synthetic import place
-from appliance.capture.synthetic.light import PORCH_LAMP
+from appliance.capture.synthetic.light import PORCH_LAMP, as_array
 from appliance.capture.synthetic.perspective import FOCAL
-from appliance.capture.synthetic.place import FLOOR_Y, WALL_Z, box, flat
-from appliance.capture.synthetic.plants import paint_pot
+from appliance.capture.synthetic.place import FLOOR_Y, WALL_Z, box
+from appliance.capture.synthetic.porch import WHITE
 from appliance.capture.synthetic.textures import cells, fractal, sample
 
 if TYPE_CHECKING:
     from appliance.capture.synthetic.canvas import Area, Canvas
     from appliance.capture.synthetic.light import Light, Rgb
+    from appliance.capture.synthetic.perspective import Point3D
 
 _DOORS: tuple[Rgb, ...] = (
     (0.16, 0.31, 0.29),
@@ -28,24 +29,20 @@ _DOORS: tuple[Rgb, ...] = (
 )
 _PLASTER: tuple[Rgb, ...] = ((0.80, 0.755, 0.67), (0.76, 0.77, 0.755), (0.79, 0.71, 0.60), (0.70, 0.745, 0.75))
 _BRICKS: tuple[Rgb, ...] = ((0.60, 0.37, 0.29), (0.66, 0.50, 0.38), (0.56, 0.45, 0.40))
-_WHITE: Rgb = (0.87, 0.865, 0.84)
 
 
-def paint_house(canvas: Canvas, light: Light, seed: int, *, wet: bool) -> None:
+def paint_house(canvas: Canvas, light: Light, seed: int) -> None:
     rng = random.Random(f"{seed} house")
     _wall(canvas, rng, seed)
     _window(canvas, light)
     _door(canvas, light, rng.choice(_DOORS))
     _number_and_box(canvas, rng)
     _lamp(canvas, light)
-    _porch_floor(canvas, seed, wet=wet)
-    paint_pot(canvas, seed)
-    _pillar_and_roof(canvas, seed)
 
 
 def _wall(canvas: Canvas, rng: random.Random, seed: int) -> None:
     bricks = rng.random() < 0.5
-    base = np.float32(rng.choice(_BRICKS if bricks else _PLASTER))
+    base = as_array(rng.choice(_BRICKS if bricks else _PLASTER))
     corner, top = place.CORNER, place.EAVES_Y
     side = canvas.area(place.house_side())
     front = canvas.area(box(place.WALL_LEFT, corner, 0, top, WALL_Z))
@@ -71,36 +68,35 @@ def _surface(canvas: Canvas, area: Area, base: Any, seed: int, *, bricks: bool) 
         return (base * (1 + stains + 0.025 * sample(fine, x * 150, y * 150))[:, :, None]).astype(np.float32)
     face, joint = cells(x * 4.4, y * 13.5, 0.10)
     level = 1 + 0.10 * face + stains + 0.04 * sample(fine, x * 200, y * 200)
-    mortar = np.float32((0.64, 0.62, 0.58)) * joint[:, :, None]
+    mortar = as_array((0.64, 0.62, 0.58)) * joint[:, :, None]
     return (base * level[:, :, None] * (1 - joint[:, :, None]) + mortar).astype(np.float32)
 
 
-def _frame(
-    canvas: Canvas, left: float, right: float, bottom: float, top: float, colour: Rgb, z: float, depth: float
-) -> None:
-    """Paint a raised rectangle with a lit upper and left edge and a dark lower and right one."""
+def _frame(canvas: Canvas, outline: tuple[Point3D, ...], colour: Rgb, rim: float) -> None:
+    """Paint a raised rectangle with a lit upper and left edge and a dark lower and right one, `rim` metres wide."""
     red, green, blue = colour
-    canvas.upright(box(left, right, bottom, top, z), (red * 1.13, green * 1.13, blue * 1.13), 0.5)
-    canvas.upright(box(left + depth, right, bottom, top - depth, z), (red * 0.72, green * 0.72, blue * 0.72), 0.4)
-    canvas.upright(box(left + depth, right - depth, bottom + depth, top - depth, z), colour, 0.5)
+    (left, bottom, z), _, (right, top, _), _ = outline
+    canvas.upright(outline, (red * 1.13, green * 1.13, blue * 1.13), 0.5)
+    canvas.upright(box(left + rim, right, bottom, top - rim, z), (red * 0.72, green * 0.72, blue * 0.72), 0.4)
+    canvas.upright(box(left + rim, right - rim, bottom + rim, top - rim, z), colour, 0.5)
 
 
 def _window(canvas: Canvas, light: Light) -> None:
     z = WALL_Z - 0.01
     left, right, bottom, top = -4.55, -3.45, 1.05, 2.25
-    _frame(canvas, left - 0.09, right + 0.09, bottom - 0.09, top + 0.09, _WHITE, z, 0.02)
-    inside = np.float32((1.0, 0.78, 0.46)) * light.windows
+    _frame(canvas, box(left - 0.09, right + 0.09, bottom - 0.09, top + 0.09, z), WHITE, 0.02)
+    inside = as_array((1.0, 0.78, 0.46)) * light.windows
     glass = canvas.upright(box(left, right, bottom, top, z), (0.17, 0.20, 0.23), 0.15)
     _, y = canvas.view.unproject(glass.u, glass.v, z)
     share = ((y - bottom) / (top - bottom)).astype(np.float32)[:, :, None]
-    canvas.shine(glass, np.float32(light.sky_bottom) / 255 * 0.22 * (0.4 + share) + inside * (0.36 + 0.30 * share))
+    canvas.shine(glass, as_array(light.sky_bottom) / 255 * 0.22 * (0.4 + share) + inside * (0.36 + 0.30 * share))
     for a, b in ((left, left + 0.26), (right - 0.24, right)):
         curtain = canvas.upright(box(a, b, bottom, top, z), (0.66, 0.62, 0.56), 0.3)
         x, _ = canvas.view.unproject(curtain.u, curtain.v, z)
         folds = (0.86 + 0.14 * np.sin(x * 90 + np.sin(x * 31)))[:, :, None]
         canvas.colour[curtain.window] *= np.where(curtain.inside[:, :, None], folds, 1)
         canvas.shine(curtain, (inside * 0.40 * folds).astype(np.float32))
-    canvas.upright(box((left + right) / 2 - 0.025, (left + right) / 2 + 0.025, bottom, top, z), _WHITE, 0.5)
+    canvas.upright(box((left + right) / 2 - 0.025, (left + right) / 2 + 0.025, bottom, top, z), WHITE, 0.5)
     canvas.upright(box(left - 0.14, right + 0.14, bottom - 0.15, bottom - 0.07, z - 0.03), (0.74, 0.73, 0.70), 0.9)
     canvas.dim((0.72, 0.72, 0.74), 0.002, box(left - 0.14, right + 0.14, bottom - 0.21, bottom - 0.15, z))
 
@@ -108,30 +104,22 @@ def _window(canvas: Canvas, light: Light) -> None:
 def _door(canvas: Canvas, light: Light, colour: Rgb) -> None:
     left, right, top = place.DOOR_LEFT, place.DOOR_RIGHT, place.DOOR_TOP
     z = WALL_Z - 0.01
-    _frame(canvas, left - 0.11, right + 0.11, FLOOR_Y, top + 0.11, _WHITE, z, 0.018)
+    _frame(canvas, box(left - 0.11, right + 0.11, FLOOR_Y, top + 0.11, z), WHITE, 0.018)
     canvas.upright(box(left - 0.015, right + 0.015, FLOOR_Y, top + 0.015, z), (0.10, 0.09, 0.09), 0.1)
     leaf = canvas.area(box(left, right, FLOOR_Y + 0.03, top, z))
     x, y = canvas.view.unproject(leaf.u, leaf.v, z)
     grain = 1 + 0.05 * sample(fractal(77, 1.4), x * 260, y * 14)[:, :, None]
-    canvas.fill(leaf, (np.float32(colour) * grain).astype(np.float32), z, 0.6)
+    canvas.fill(leaf, (as_array(colour) * grain).astype(np.float32), z, 0.6)
     middle = (left + right) / 2
+    panel = colour[0] * 0.92, colour[1] * 0.92, colour[2] * 0.92
     for low, high in ((0.14, 0.68), (0.82, 1.32)):
         for a, b in ((left + 0.11, middle - 0.05), (middle + 0.05, right - 0.11)):
-            _frame(
-                canvas,
-                a,
-                b,
-                FLOOR_Y + low,
-                FLOOR_Y + high,
-                (colour[0] * 0.92, colour[1] * 0.92, colour[2] * 0.92),
-                z,
-                0.02,
-            )
+            _frame(canvas, box(a, b, FLOOR_Y + low, FLOOR_Y + high, z), panel, 0.02)
     for a, b in ((left + 0.11, middle - 0.05), (middle + 0.05, right - 0.11)):
-        _frame(canvas, a, b, FLOOR_Y + 1.46, FLOOR_Y + 1.92, colour, z, 0.02)
+        _frame(canvas, box(a, b, FLOOR_Y + 1.46, FLOOR_Y + 1.92, z), colour, 0.02)
         pane = canvas.upright(box(a + 0.035, b - 0.035, FLOOR_Y + 1.495, FLOOR_Y + 1.885, z), (0.26, 0.30, 0.32), 0.2)
-        warm = np.float32((1.0, 0.80, 0.50)) * light.windows * 0.6
-        canvas.shine(pane, warm + np.float32(light.sky_bottom) / 255 * 0.12)
+        warm = as_array((1.0, 0.80, 0.50)) * light.windows * 0.6
+        canvas.shine(pane, warm + as_array(light.sky_bottom) / 255 * 0.12)
     brass: Rgb = (0.78, 0.64, 0.34)
     canvas.upright(box(right - 0.095, right - 0.055, FLOOR_Y + 0.93, FLOOR_Y + 1.12, z - 0.05), brass, 0.5)
     canvas.upright(box(right - 0.17, right - 0.055, FLOOR_Y + 1.03, FLOOR_Y + 1.06, z - 0.06), (0.86, 0.73, 0.42), 0.5)
@@ -141,9 +129,9 @@ def _door(canvas: Canvas, light: Light, colour: Rgb) -> None:
 
 def _number_and_box(canvas: Canvas, rng: random.Random) -> None:
     z = WALL_Z - 0.02
-    _frame(canvas, -1.66, -1.38, 1.52, 1.74, (0.20, 0.23, 0.28), z, 0.01)
+    _frame(canvas, box(-1.66, -1.38, 1.52, 1.74, z), (0.20, 0.23, 0.28), 0.01)
     text = str(rng.randint(2, 88))
-    pixel = 0.72 / z * canvas.width
+    pixel = FOCAL / z * canvas.width
     ((u, v),) = canvas.pixels([(-1.52, 1.63, z)])
     size = 0.155 * pixel / 21.0
     thick = max(1, round(0.02 * pixel))
@@ -154,7 +142,7 @@ def _number_and_box(canvas: Canvas, rng: random.Random) -> None:
     canvas.upright(box(-1.70, -1.62, 1.17, 1.33, z), (0.24, 0.24, 0.25), 0.4)
     bell = canvas.upright(box(-1.68, -1.64, 1.22, 1.27, z - 0.01), (0.85, 0.85, 0.82), 0.4)
     canvas.shine(bell, (0.10, 0.16, 0.22))
-    _frame(canvas, -3.32, -3.02, 1.12, 1.52, (0.25, 0.28, 0.30), z, 0.012)
+    _frame(canvas, box(-3.32, -3.02, 1.12, 1.52, z), (0.25, 0.28, 0.30), 0.012)
     canvas.upright(box(-3.28, -3.06, 1.42, 1.445, z - 0.01), (0.08, 0.08, 0.08), 0.2)
 
 
@@ -171,83 +159,7 @@ def _lamp(canvas: Canvas, light: Light) -> None:
         (0.72, 0.72, 0.68),
         0.5,
     )
-    canvas.shine(glass, np.float32((1.25, 1.08, 0.78)) * light.porch)
+    canvas.shine(glass, as_array((1.25, 1.08, 0.78)) * light.porch)
     for side in (-0.068, 0.0, 0.068):
         canvas.upright(box(x + side * 0.9 - 0.006, x + side * 0.9 + 0.006, y - 0.16, y + 0.10, z - 0.01), dark, 0.3)
     canvas.upright(box(x - 0.07, x + 0.07, y - 0.185, y - 0.155, z - 0.01), dark, 0.3)
-
-
-def _porch_floor(canvas: Canvas, seed: int, *, wet: bool) -> None:
-    left, right, front = place.FLOOR_LEFT, place.FLOOR_RIGHT, place.FLOOR_FRONT_Z
-    floor = canvas.area(flat(left, right, front, WALL_Z, FLOOR_Y))
-    z = canvas.view.ground_depth(floor.v, FLOOR_Y)
-    x = (floor.u - 0.5) * z / FOCAL
-    face, joint = cells(x * 1.6, (z - 0.2) * 2.4, 0.035, bond=0.5)
-    grain = 0.05 * sample(fractal(seed + 6, 1.2), x * 90, z * 90)
-    tiles = np.float32((0.62, 0.57, 0.52)) * ((1 + 0.06 * face + grain) * (1 - 0.3 * joint))[:, :, None]
-    if wet:
-        tiles = tiles * np.where(z < front + 0.35, 0.78, 1.0)[:, :, None]
-    canvas.fill(floor, tiles.astype(np.float32), z, 0.75, hides=False)
-    canvas.dim((0.60, 0.60, 0.62), 0.004, flat(left, right, front - 0.16, front))
-    for bottom, top, colour in ((0.0, FLOOR_Y, (0.47, 0.44, 0.41)), (FLOOR_Y - 0.035, FLOOR_Y, (0.74, 0.70, 0.64))):
-        canvas.fill(canvas.area(box(left, right, bottom, top, front)), colour, front, 0.8, hides=False)
-    canvas.dim((0.58, 0.58, 0.60), 0.005, flat(left, right, WALL_Z - 0.12, WALL_Z, FLOOR_Y))
-    _mat(canvas, seed)
-
-
-def _mat(canvas: Canvas, seed: int) -> None:
-    canvas.dim((0.72, 0.72, 0.74), 0.003, place.MAT)
-    mat = canvas.area(place.MAT)
-    z = canvas.view.ground_depth(mat.v, FLOOR_Y)
-    x = (mat.u - 0.5) * z / FOCAL
-    bristle = 1 + 0.16 * sample(fractal(seed + 7, 0.2), x * 300, z * 300)[:, :, None]
-    canvas.fill(mat, (np.float32((0.40, 0.30, 0.20)) * bristle).astype(np.float32), z, 0.7, hides=False)
-    (left, y, near), (right, _, _), (_, _, far), _ = place.MAT
-    for rim in (0.04, 0.07):
-        line = canvas.pixels(flat(left + rim, right - rim, near + rim, far - rim, y))
-        thick = max(1, canvas.width // 900)
-        cv2.polylines(
-            canvas.colour, [np.round(line).astype(np.int32)], isClosed=True, color=(0.24, 0.17, 0.12), thickness=thick
-        )
-
-
-def pillar_outlines() -> tuple[Any, ...]:
-    left, right, z = place.PILLAR_LEFT, place.PILLAR_RIGHT, place.PILLAR_Z
-    return (
-        box(left, right, FLOOR_Y, place.PORCH_ROOF_Y, z),
-        box(left - 0.05, right + 0.05, FLOOR_Y, FLOOR_Y + 0.16, z),
-        box(left - 0.05, right + 0.05, place.PORCH_ROOF_Y - 0.12, place.PORCH_ROOF_Y, z),
-    )
-
-
-def _pillar_and_roof(canvas: Canvas, seed: int) -> None:
-    left, right, z = place.PILLAR_LEFT, place.PILLAR_RIGHT, place.PILLAR_Z
-    canvas.dim((0.6, 0.6, 0.62), 0.004, flat(left - 0.04, right + 0.12, z - 0.08, z + 0.2, FLOOR_Y))
-    for outline in pillar_outlines():
-        part = canvas.area(outline)
-        x, _ = canvas.view.unproject(part.u, part.v, z)
-        across = np.clip((x - left + 0.05) / (right - left + 0.1), 0, 1)
-        rounding = 0.60 + 0.44 * np.sin((0.16 + across * 0.80) * np.pi) ** 0.8
-        canvas.fill(part, (np.float32(_WHITE) * rounding[:, :, None]).astype(np.float32), z, 0.85)
-    _soffit_and_beam(canvas, seed)
-
-
-def _soffit_and_beam(canvas: Canvas, seed: int) -> None:
-    y, z = place.PORCH_ROOF_Y, place.PILLAR_Z
-    under = canvas.area(((-6.2, y, z - 0.1), (-0.55, y, z - 0.1), (-0.55, y, WALL_Z), (-6.2, y, WALL_Z)))
-    boards = 0.9 + 0.1 * np.clip(np.abs(np.mod((under.u - 0.5) * 41, 1) - 0.5) * 14, 0, 1)
-    canvas.fill(under, (np.float32((0.66, 0.645, 0.61)) * boards[:, :, None]).astype(np.float32), 6.0, 0.0)
-    beam = canvas.area(box(-6.2, -0.52, y, y + 0.24, z - 0.12))
-    wood = 1 + 0.03 * sample(fractal(seed + 8, 1.5), beam.u * 300, beam.v * 3000)[:, :, None]
-    canvas.fill(beam, (np.float32(_WHITE) * 0.96 * wood).astype(np.float32), z - 0.1, 0.95)
-    canvas.upright(box(-6.3, -0.44, y + 0.24, y + 0.33, z - 0.2), (0.28, 0.29, 0.31), 0.9)
-    roof = canvas.area(
-        ((-6.4, y + 0.33, z - 0.2), (-0.4, y + 0.33, z - 0.2), (-0.8, y + 1.5, WALL_Z), (-6.4, y + 1.5, WALL_Z))
-    )
-    row = roof.v * 62
-    stagger = np.mod(roof.u * 48 + 0.5 * np.mod(np.floor(row), 2), 1.0)
-    face = np.mod(
-        np.sin(np.floor(row) * 91.7 + np.floor(roof.u * 48 + 0.5 * np.mod(np.floor(row), 2)) * 37.3) * 4371.5, 1
-    )
-    level = (0.80 + 0.22 * np.mod(row, 1.0)) * (0.92 + 0.12 * face) * np.where(stagger < 0.05, 0.8, 1.0)
-    canvas.fill(roof, (np.float32((0.44, 0.31, 0.265)) * level[:, :, None]).astype(np.float32), z, 0.95)

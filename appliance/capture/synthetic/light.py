@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -100,5 +99,6 @@ def _distance2(x: Any, y: Any, z: Any, lamp: Point3D) -> Any:
     return (x - lamp[0]) ** 2 + (y - lamp[1]) ** 2 + (z - lamp[2]) ** 2
 
 
-def brightness(colour: Rgb) -> float:
-    return math.fsum(colour) / 3
+def as_array(colour: Rgb) -> Any:
+    """Return a colour that multiplies pictures."""
+    return np.array(colour, np.float32)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-from appliance.capture.synthetic.perspective import Point3D
+if TYPE_CHECKING:
+    from appliance.capture.synthetic.perspective import Point3D
 
 WALL_Z = 6.5
 WALL_LEFT, CORNER = -6.0, -0.62
@@ -38,7 +40,7 @@ PATH: tuple[tuple[float, float, float], ...] = (
 )  # fmt: skip
 """The garden path's middle (x, z) and half its width."""
 _FORECOURT_LEFT = ((-8.0, 2.6), (-8.0, 5.24), (-0.72, 5.24), (-0.5, 5.7))
-_FORECOURT_RIGHT = (0.36, 6.05), (0.55, 4.6), (2.3, 2.6)
+_FORECOURT_RIGHT = (1.12, 7.2), (0.1, 5.3), (2.3, 2.6)
 
 
 def ground_at(x: float, z: float) -> float:

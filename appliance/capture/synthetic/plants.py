@@ -12,6 +12,7 @@ from appliance.capture.synthetic.place import FLOOR_Y, box, flat
 
 if TYPE_CHECKING:
     from appliance.capture.synthetic.canvas import Canvas
+    from appliance.capture.synthetic.light import Rgb
     from appliance.capture.synthetic.perspective import Point3D
 
 _BLOOMS = ((0.82, 0.48, 0.60), (0.88, 0.84, 0.78), (0.64, 0.52, 0.80), (0.86, 0.62, 0.32))
@@ -28,7 +29,7 @@ def paint_hedge(canvas: Canvas, seed: int) -> None:
         x, y = rng.uniform(left, right, count), top * rng.beta(1.3, 1.0, count) + 0.01
         order = np.argsort(y + rng.normal(0, 0.15, count))
         points = np.stack((x, y, np.full(count, z)), 1)[order]
-        _scatter(canvas, points, points[:, 1] / top, rng, 0.036, ((0.17, 0.26, 0.115), (0.37, 0.48, 0.215)))
+        _scatter(canvas, points, points[:, 1] / top, rng, size=0.036, tones=((0.17, 0.26, 0.115), (0.37, 0.48, 0.215)))
 
 
 def paint_tree(canvas: Canvas, foot: tuple[float, float], height: float, spread: float, seed: int) -> None:
@@ -80,7 +81,7 @@ def paint_tree(canvas: Canvas, foot: tuple[float, float], height: float, spread:
         high = 0.42 + 0.30 * inside + 0.26 * whole
         nearest = np.argsort(high + rng.normal(0, 0.18, many))
         points = np.stack((px, py, np.full(many, z)), 1)[nearest]
-        _scatter(canvas, points, high[nearest], rng, fine, ((0.125, 0.195, 0.085), (0.43, 0.53, 0.235)))
+        _scatter(canvas, points, high[nearest], rng, size=fine, tones=((0.125, 0.195, 0.085), (0.43, 0.53, 0.235)))
 
 
 def paint_bush(canvas: Canvas, seed: int) -> None:
@@ -95,8 +96,8 @@ def paint_bush(canvas: Canvas, seed: int) -> None:
         points,
         (points[:, 1] - 0.05) * 0.75 - (points[:, 0] - x) * 0.25,
         rng,
-        0.027,
-        ((0.13, 0.205, 0.11), (0.35, 0.46, 0.245)),
+        size=0.027,
+        tones=((0.13, 0.205, 0.11), (0.35, 0.46, 0.245)),
     )
     bloom = points[rng.choice(len(points), 90, replace=False)]
     tones = np.array(random.Random(f"{seed} bloom").choice(_BLOOMS)) * rng.uniform(0.8, 1.12, (90, 1))
@@ -109,9 +110,8 @@ def paint_pot(canvas: Canvas, seed: int) -> None:
     canvas.dim((0.52, 0.52, 0.54), 0.004, flat(x - 0.2, x + 0.24, z - 0.1, z + 0.12, floor))
     for left, right, tone in ((-1.0, 1.0, 1.0), (0.25, 1.0, 0.84), (0.65, 1.0, 0.82)):
         low, high = 0.12, 0.165
-        outline: tuple[Point3D, ...] = (
-            (x + left * low, floor, z), (x + right * low, floor, z), (x + right * high, floor + 0.34, z), (x + left * high, floor + 0.34, z)
-        )  # fmt: skip
+        foot, rim = box(x + left * low, x + right * low, floor, floor, z), floor + 0.34
+        outline = *foot[:2], (x + right * high, rim, z), (x + left * high, rim, z)
         canvas.upright(outline, (0.58 * tone, 0.36 * tone, 0.265 * tone), 0.6 * tone)
     canvas.upright(box(x - 0.18, x + 0.18, floor + 0.31, floor + 0.37, z), (0.64, 0.41, 0.305), 0.7)
     points = _ball(rng, (x, floor + 0.64, z), 0.25, 0.29, 1300)
@@ -120,8 +120,8 @@ def paint_pot(canvas: Canvas, seed: int) -> None:
         points,
         (points[:, 1] - floor - 0.42) * 1.7 - (points[:, 0] - x) * 0.8,
         rng,
-        0.019,
-        ((0.10, 0.17, 0.10), (0.32, 0.43, 0.22)),
+        size=0.019,
+        tones=((0.10, 0.17, 0.10), (0.32, 0.43, 0.22)),
     )
 
 
@@ -134,7 +134,7 @@ def _ball(rng: Any, centre: Point3D, wide: float, high: float, count: int) -> An
     return np.stack((x, y, np.full(count, centre[2])), 1)[order]
 
 
-def _scatter(canvas: Canvas, points: Any, high: Any, rng: Any, size: float, tones: tuple[Point3D, Point3D]) -> None:
+def _scatter(canvas: Canvas, points: Any, high: Any, rng: Any, *, size: float, tones: tuple[Rgb, Rgb]) -> None:
     """Scatter leaves of about `size` metres: where `high` is 1 they are pale and sunny, at 0 dark."""
     dark, pale = np.array(tones[0]), np.array(tones[1])
     count = len(points)

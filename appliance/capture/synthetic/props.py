@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,15 +72,16 @@ def umbrella(view: Perspective, pose: Pose, height: float, colour: Rgb, light_fr
     angles = np.linspace(math.pi, 2 * math.pi, 33)
     dome = np.stack((u + wide * np.cos(angles), v + high * 0.55 + high * 1.1 * np.sin(angles)), 1)
     ribs = np.linspace(1, -1, 6)
-    lower = []
-    for a, b in zip(ribs, ribs[1:], strict=False):
-        for share in np.linspace(0, 1, 6, endpoint=False):
-            lower.append((u + wide * (a + (b - a) * share), v + high * 0.55 - high * 0.16 * math.sin(math.pi * share)))
+    lower = [
+        (u + wide * (a + (b - a) * share), v + high * 0.55 - high * 0.16 * math.sin(math.pi * share))
+        for a, b in pairwise(ribs)
+        for share in np.linspace(0, 1, 6, endpoint=False)
+    ]
     parts = [
         *figure.parts(),
         Part(np.concatenate((dome, np.array(lower))).astype(np.float32), _rgb(np.array(colour) * 0.86)),
     ]
-    for number, (a, b) in enumerate(zip(ribs, ribs[1:], strict=False)):
+    for number, (a, b) in enumerate(pairwise(ribs)):
         tone = (0.74, 0.86, 0.98, 1.10, 1.16)[number]
         arc = np.linspace(b, a, 7)
         rim = [(u + wide * e, v + high * 0.55 - high * 0.14 * math.sin(math.pi * (e - b) / (a - b))) for e in arc]
@@ -111,12 +113,12 @@ def cat(view: Perspective, pose: Pose, light_from: float, fur: int) -> tuple[Par
         figure.add([((side * 0.03, 0.345, 0.265), 0.016), ((side * 0.038, 0.378, 0.258), 0.004)], dark, -0.02)
     sway = 0.05 * math.sin(pose.stride * 0.5)
     tail: list[Local] = [(0, 0.22, -0.20), (sway * 0.4, 0.30, -0.29), (sway, 0.40, -0.31), (sway * 1.6, 0.46, -0.29)]
-    for a, b in zip(tail, tail[1:], strict=False):
+    for a, b in pairwise(tail):
         figure.add([(a, 0.018), (b, 0.015)], colour, 0.01)
     return figure.parts()
 
 
-def car(view: Perspective, x: float, z: float, right: bool, paint: int, dark: float) -> tuple[Part, ...]:
+def car(view: Perspective, x: float, z: float, *, right: bool, paint: int, dark: float) -> tuple[Part, ...]:
     """Return a car that shows its side; `dark` (0..1) turns on its lamps."""
     rng = random.Random(paint)
     colour, van = np.array(rng.choice(_PAINTS)), rng.random() < 0.25

@@ -15,7 +15,7 @@ from appliance.capture.synthetic.light import light_at
 from appliance.capture.synthetic.options import Truth, Visit
 from appliance.capture.synthetic.perspective import Perspective
 from appliance.capture.synthetic.schedule import Schedule
-from appliance.capture.synthetic.sprites import cast_shadow, outline_mask, paste
+from appliance.capture.synthetic.sprites import cast_shadow, nearer, outline_mask, paste
 from appliance.capture.synthetic.timestamp import write_timestamp
 from appliance.capture.synthetic.weather import Dapples, Grain, Leaves, Rain
 
@@ -107,7 +107,7 @@ class Scene:
                 continue
             inside = mask[y1 - top : y2 - top, x1 - left : x2 - left]
             region = covered[y1:y2, x1:x2]
-            hidden = cv2.bitwise_or(region, cv2.compare(self._hides[y1:y2, x1:x2], sprite.z, cv2.CMP_LT))
+            hidden = cv2.bitwise_or(region, nearer(self._hides[y1:y2, x1:x2], sprite.z))
             seen = cv2.bitwise_and(inside, cv2.bitwise_not(hidden))
             area = cv2.countNonZero(seen)
             if area and sprite.kind is not None:

@@ -107,13 +107,19 @@ def paste(picture: Any, sprite: Sprite, hides: Any) -> None:
     box = 2 * round(sprite.softness * width * 1.2) + 1
     if box > 1:
         small = _soften(small, cv2.blur(small, (box, box)))
-    nearer = cv2.compare(hides[y1:y2, x1:x2], sprite.z, cv2.CMP_LT)
-    if cv2.countNonZero(nearer):
-        seen = cv2.blur(cv2.bitwise_not(nearer), (3, 3))
+    hidden = nearer(hides[y1:y2, x1:x2], sprite.z)
+    if cv2.countNonZero(hidden):
+        seen = cv2.blur(cv2.bitwise_not(hidden), (3, 3))
         small = cv2.multiply(small, cv2.merge((seen, seen, seen, seen)), scale=1 / 255)
     region = picture[y1:y2, x1:x2]
     behind = cv2.cvtColor(cv2.bitwise_not(small[:, :, 3]), cv2.COLOR_GRAY2RGB)
     cv2.add(cv2.multiply(region, behind, scale=1 / 255), cv2.cvtColor(small, cv2.COLOR_RGBA2RGB), dst=region)
+
+
+def nearer(depths: Any, z: float) -> Any:
+    """Return a mask (uint8, 0 or 255) of the depths that are less than `z`."""
+    limit: Any = z
+    return cv2.compare(depths, limit, cv2.CMP_LT)
 
 
 def cast_shadow(picture: Any, sprite: Sprite) -> None:
@@ -124,7 +130,7 @@ def cast_shadow(picture: Any, sprite: Sprite) -> None:
     height, width = picture.shape[:2]
     u, v, wide = shadow.u * width, shadow.v * width, shadow.wide * width
     if shadow.sun > 0.03:
-        _cast_by_sun(picture, sprite, u, v, shadow.sun)
+        _cast_by_sun(picture, sprite, v, shadow.sun)
     x1, x2 = max(0, int(u - wide * 1.5)), min(width, int(u + wide * 1.5) + 2)
     y1, y2 = max(0, int(v - wide * 0.75)), min(height, int(v + wide * 0.75) + 2)
     if x1 >= x2 or y1 >= y2:
@@ -135,7 +141,7 @@ def cast_shadow(picture: Any, sprite: Sprite) -> None:
     _darken(picture[y1:y2, x1:x2], _blurred(mask, wide * 0.2))
 
 
-def _cast_by_sun(picture: Any, sprite: Sprite, u: float, v: float, dark: float) -> None:
+def _cast_by_sun(picture: Any, sprite: Sprite, v: float, dark: float) -> None:
     """Lay the outline down on the ground, away from the sun: it comes from the left, behind the camera."""
     height, width = picture.shape[:2]
     whole, left, top = outline_mask(sprite, width // 2)
@@ -146,7 +152,7 @@ def _cast_by_sun(picture: Any, sprite: Sprite, u: float, v: float, dark: float) 
     if x1 >= x2 or y1 >= y2:
         return
     # A point of the mask at (a, b) lies at (2 (a + left), 2 (b + top)) in the picture.
-    matrix = np.float64(
+    matrix = np.array(
         ((2, -2 * lean, 2 * left + (v - 2 * top) * lean - x1), (0, 2 * flat, v - (v - 2 * top) * flat - y1))
     )
     mask = cv2.warpAffine(whole, matrix, (x2 - x1, y2 - y1), flags=cv2.INTER_LINEAR)
@@ -175,7 +181,7 @@ def outline_mask(sprite: Sprite, width: int) -> tuple[Any, int, int]:
 
 def _soften(sharp: Any, blurred: Any) -> Any:
     """Return the blurred colours within the sharp outline."""
-    share = cv2.divide(sharp[:, :, 3], cv2.max(blurred[:, :, 3], 1), scale=128)
+    share = cv2.divide(sharp[:, :, 3], np.maximum(blurred[:, :, 3], 1), scale=128)
     soft = cv2.multiply(blurred, cv2.merge((share, share, share, share)), scale=1 / 128)
     soft[:, :, 3] = sharp[:, :, 3]
     return soft
