@@ -17,9 +17,12 @@ import numpy as np
 import simplejpeg
 
 from appliance.capture.synthetic import Scene, SceneOptions
+from appliance.config.settings import Sentry as SentrySettings
+from appliance.controller.sentry import Look, Sentry
 from appliance.inference.demo import PORCH_DEMO
 from appliance.inference.onnxruntime_cpu import OnnxRuntimeCpu
 from appliance.inference.rfdetr import Preprocessor, postprocess
+from appliance.messages import SentryState
 from training.contract import COLUMNS, HELD_OUT
 
 if TYPE_CHECKING:
@@ -37,8 +40,6 @@ CLEARLY_VISIBLE = 0.5
 _BARELY_VISIBLE = 0.1
 _QUALITY = 85
 """The synthetic camera's."""
-_CONFIRMATIONS = 3
-"""So many sightings make an alarm; more seldom than this sentry's two seconds never happens to a visit."""
 _STEP_S = 1 / 3
 """Standby's pace."""
 HOURS = (0.5, 3.0, 5.5, 6.5, 7.5, 9.0, 11.0, 12.5, 14.0, 16.0, 17.5, 18.5, 19.5, 20.5, 21.5, 23.0)
@@ -153,14 +154,18 @@ def compare(rows: NDArray[Any], truths: tuple[Truth, ...], figures: Figures) -> 
 
 
 def meet(eye: Eye, scene: Scene, visit: Visit) -> Met:
-    """Watch a visit from its beginning on, at standby's pace, until the alarm."""
-    seen: list[float] = []
+    """Watch a visit from its beginning on, at standby's pace, until the sentry raises the alarm."""
+    sentry, settings = Sentry(), SentrySettings()
+    first: float | None = None
     for step in range(int((visit.end - visit.begin) / _STEP_S)):
-        if eye.sees_somebody(scene, visit.begin + step * _STEP_S):
-            seen.append(step * _STEP_S)
-            if len(seen) == _CONFIRMATIONS:
-                return Met(seen[0], seen[-1])
-    return Met(seen[0] if seen else None, None)
+        after = step * _STEP_S
+        sighting = eye.sees_somebody(scene, visit.begin + after)
+        if sighting and first is None:
+            first = after
+        sentry = sentry.observe(Look(round(after * 1e9), sighting), settings)
+        if sentry.state is SentryState.TRACKING:
+            return Met(first, after)
+    return Met(first, None)
 
 
 def intersection_over_union(one: Any, other: Any) -> float:

@@ -91,7 +91,7 @@ def _porch_shadow(canvas: Canvas) -> None:
         (canvas.depth > place.FLOOR_FRONT_Z + 0.02)
         & (canvas.depth <= WALL_Z + 0.05)
         & (x < place.FLOOR_RIGHT + 0.1)
-        & (x > -7)
+        & (y < place.PORCH_ROOF_Y)
     )
     edge = 1.02 + 0.25 * (WALL_Z - canvas.depth) + 0.10 * (x + 2)
     share = np.clip((y - edge) * 9, 0, 1) * inside

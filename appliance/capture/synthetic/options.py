@@ -37,7 +37,11 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A stretch of scene time, in seconds, in which at least one person is seen for 30 % or more."""
+    """The scene time, in seconds, from the first to the last moment at which somebody is seen for 30 % or more.
+
+    In between they may be out of sight for a moment, behind a post or a tree; between two visits nobody comes for 8 s
+    or more.
+    """
 
     begin: float
     end: float

@@ -28,6 +28,8 @@ _WAYS: dict[str, tuple[Point, ...]] = {
     "along the wall": ((-5.6, 4.9), (-4.3, 4.85), (-3.2, 4.8)),
     "across the forecourt": ((5.2, 5.75), (3.2, 5.6), (1.2, 5.15), (-0.5, 4.8)),
 }
+_PARTIES_PER_RATE = 0.55
+"""Parties in one visit for each person per minute: more, and they must come together, for a visit takes its time."""
 _CARGO_S = 1.5
 """A courier puts the parcel down so long after they stand before the door."""
 _PARCEL_SPOTS: tuple[Point, ...] = ((-2.52, 6.02), (-2.16, 5.98), (-2.34, 6.14), (-1.75, 6.1))
@@ -109,9 +111,8 @@ class Schedule:
     def _make(self) -> None:
         rng = random.Random(f"{self._options.seed} visit {len(self._calls)}")
         rate = self._options.people_per_minute
-        sizes = [
-            rng.choice((1, 1, 1, 1, 2, 2, 3)) for _ in range(max(1, round(rate * rate / 36 + rng.uniform(-0.4, 0.4))))
-        ]
+        parties = max(1, round(_PARTIES_PER_RATE * rate + rng.uniform(-0.4, 0.4)))
+        sizes = [rng.choice((1, 1, 1, 1, 2, 2, 3)) for _ in range(parties)]
         cycle = 60 * sum(sizes) / rate * rng.uniform(0.75, 1.25)
         begin = self._free_from + (rng.uniform(1.5, 5.0) if not self._calls else 0.0)
         stagger = min(4.0, max(0.8, (cycle - 34) / len(sizes)))
