@@ -16,8 +16,8 @@ from appliance.config import Camera, ConfigError, Settings, load
 from appliance.ipc.errors import IpcError
 from appliance.ipc.heartbeat import HeartbeatFile
 from appliance.ipc.run_folder import RunFolder
-from appliance.stage import Pulse, StageContext, StageRefusedError, stop_on_signals, stop_with_supervisor
-from appliance.supervisor import REFUSED, Child, ChildRefusedError, Supervisor
+from appliance.stage import Pulse, StageContext, StageRefusedError, Watchdog, stop_on_signals, stop_with_supervisor
+from appliance.supervisor import NESTED_STOP_PATIENCE_S, REFUSED, STOP_PATIENCE_S, Child, ChildRefusedError, Supervisor
 from appliance.telemetry import set_up_logs
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def _work(options: argparse.Namespace, context: StageContext, camera: Camera | N
     else:
         arguments = ("stage", "capture", "--config", str(options.config), "--camera")
         children = [Child(f"capture.{c.id}", (*arguments, c.id)) for c in context.settings.cameras]
-        _supervise(context, children)
+        _supervise(context, children, stop_patience_s=NESTED_STOP_PATIENCE_S)
 
 
 def _context(name: str, settings: Settings, folder: RunFolder, *, supervised: bool) -> StageContext:
@@ -197,14 +197,24 @@ def _context(name: str, settings: Settings, folder: RunFolder, *, supervised: bo
     if supervised:
         stop_with_supervisor(stop)
     pulse = Pulse(HeartbeatFile(folder, name), name)
+    pulse.watchdog = Watchdog(folder.path / f"{name}.hung", settings.supervisor.silence_seconds)
     pulse.beat(now=True)
     return StageContext(settings, folder, pulse, stop)
 
 
-def _supervise(context: StageContext, children: Sequence[Child], first: Sequence[str] = ()) -> None:
+def _supervise(
+    context: StageContext,
+    children: Sequence[Child],
+    first: Sequence[str] = (),
+    stop_patience_s: float = STOP_PATIENCE_S,
+) -> None:
     settings = context.settings.supervisor
     supervisor = Supervisor(
-        context, children, restart_most_s=settings.restart_seconds_max, silence_s=settings.silence_seconds
+        context,
+        children,
+        restart_most_s=settings.restart_seconds_max,
+        silence_s=settings.silence_seconds,
+        stop_patience_s=stop_patience_s,
     )
     supervisor.run(first)
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import threading
 from typing import TYPE_CHECKING, Any
 
 from paho.mqtt.client import Client
@@ -50,8 +51,9 @@ def camera_topic(instance: str, camera: str, what: str) -> str:
 class Connection:
     """All methods, and the callbacks, belong to the asyncio thread that made it.
 
-    `on_up` is called after each connect, before anything else is sent; `status_topic` says offline when we are gone
-    (retained, QoS 1), and `on_up` decides when it says online.
+    `on_up` is called after each connect, before anything else is sent, with the events (topic, payload) that the
+    connection before could not deliver; `status_topic` says offline when we are gone (retained, QoS 1), and `on_up`
+    decides when it says online.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class Connection:
         settings: Mqtt,
         client_id: str,
         status_topic: str,
-        on_up: Callable[[], None],
+        on_up: Callable[[list[tuple[str, str]]], None],
         on_message: Callable[[MQTTMessage], None] | None = None,
     ) -> None:
         self.connected = False
@@ -76,7 +78,7 @@ class Connection:
         client.reconnect_delay_set(1, RECONNECT_MOST_S)
         client.max_queued_messages_set(UNSENT_MOST)
         client.on_socket_open = _without_delay
-        client.on_connect = lambda _c, _u, _f, reason, _p: self._hand_over(self._connected, reason)
+        client.on_connect = self._meet
         client.on_connect_fail = lambda _c, _u: self._hand_over(self._fault.report, "cannot be reached")
         client.on_disconnect = lambda _c, _u, _f, reason, _p: self._hand_over(self._disconnected, reason)
         if on_message is not None:
@@ -91,6 +93,11 @@ class Connection:
     def subscribe(self, topic: str) -> None:
         self._client.subscribe(topic, qos=1)
 
+    @property
+    def backlogged(self) -> bool:
+        """Whether the network has not taken yet what was published before."""
+        return self._client.want_write()
+
     def publish(self, topic: str, payload: str | bytes, *, qos: int = 1, retain: bool = False) -> None:
         """Hand a message to the network thread. What it could not send yet is sent after a reconnect (QoS 1 only)."""
         self._client.publish(topic, payload, qos=qos, retain=retain)
@@ -100,24 +107,39 @@ class Connection:
         if self.connected:
             goodbye = self._client.publish(self._status_topic, OFFLINE, qos=1, retain=True)
             with contextlib.suppress(RuntimeError, ValueError):
-                await self._loop.run_in_executor(None, goodbye.wait_for_publish, GOODBYE_S)
+                for _ in range(round(GOODBYE_S / 0.02)):
+                    if goodbye.is_published():
+                        break
+                    await asyncio.sleep(0.02)
         self.connected = False
         self._client.disconnect()
-        await self._loop.run_in_executor(None, self._client.loop_stop)
+        # Name resolution or a connect may hold paho's thread up; it is a daemon, and so is whoever waits for it.
+        leave = threading.Thread(target=self._client.loop_stop, daemon=True)
+        leave.start()
+        for _ in range(round(GOODBYE_S / 0.02)):
+            if not leave.is_alive():
+                return
+            await asyncio.sleep(0.02)
+
+    def _meet(self, client: Client, _data: object, _flags: object, reason: Any, _properties: object) -> None:
+        """In paho's thread, before it sends again what was not acknowledged: old facts would overwrite new ones."""
+        unsent = client.drop_out_messages()
+        events = [(message.topic, message.payload.decode()) for message in unsent if not message.retain]
+        self._hand_over(self._connected, reason, events)
 
     def _hand_over(self, callback: Callable[..., None], *arguments: Any) -> None:
         """From paho's thread to ours."""
         with contextlib.suppress(RuntimeError):  # the loop is closed: we are leaving
             self._loop.call_soon_threadsafe(callback, *arguments)
 
-    def _connected(self, reason: Any) -> None:
+    def _connected(self, reason: Any, unsent: list[tuple[str, str]]) -> None:
         if reason.is_failure:
             self._fault.report(f"refuses us: {reason}")
             return
         self._fault.heal()
         self.connected = True
         log.info("MQTT: connected to %s:%d", self._settings.host, self._settings.port)
-        self._on_up()
+        self._on_up(unsent)
 
     def _disconnected(self, reason: Any) -> None:
         if self.connected:

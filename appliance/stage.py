@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import signal
@@ -14,6 +15,7 @@ from appliance.messages import Health, Heartbeat, SourceHealth
 from appliance.telemetry import RepeatedFault
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import FrameType
 
     from appliance.config import Settings
@@ -23,10 +25,26 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BEAT_S = 1.0
+ORPHAN_S = 3.0
+"""How long a stage whose supervisor has died may take to stop."""
 
 
 class StageRefusedError(Exception):
     """What the stage was given can never work (a model, a taken address); the text says what would."""
+
+
+class Watchdog:
+    """Ends a process whose loop hangs, also where nobody supervises it: its MQTT session must not outlive its mind.
+
+    faulthandler's timer needs neither the interpreter's lock nor a signal; where it hung is left in `trace`.
+    """
+
+    def __init__(self, trace: Path, seconds: float) -> None:
+        self._file = trace.open("w")
+        self._seconds = seconds
+
+    def feed(self) -> None:
+        faulthandler.dump_traceback_later(self._seconds, exit=True, file=self._file)
 
 
 @dataclass(slots=True)
@@ -43,6 +61,7 @@ class Pulse:
     counters: dict[str, float] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
     started_wall_ns: int = field(default_factory=time.time_ns)
+    watchdog: Watchdog | None = None
     _due: float = 0.0
     _fault: RepeatedFault = field(default_factory=lambda: RepeatedFault(log, "cannot write the heartbeat"))
 
@@ -59,6 +78,8 @@ class Pulse:
         if not now and moment < self._due:
             return
         self._due = moment + BEAT_S
+        if self.watchdog is not None and self.health is Health.RUNNING:
+            self.watchdog.feed()
         beat = Heartbeat(
             stage=self.name,
             health=self.health,
@@ -131,5 +152,7 @@ def stop_with_supervisor(stop: Stop) -> None:
         while os.read(0, 1024):
             pass
         stop.set()
+        time.sleep(ORPHAN_S)
+        os._exit(1)  # whoever still hangs does not hear a stop
 
     threading.Thread(target=watch, name="lifeline", daemon=True).start()

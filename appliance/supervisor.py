@@ -34,6 +34,8 @@ START_PATIENCE_S = 60.0
 """How long a starting stage (a large model on a small board) may go without a heartbeat."""
 STOP_PATIENCE_S = 4.0
 """Between SIGTERM and SIGKILL: the promise is that all is stopped within five seconds."""
+NESTED_STOP_PATIENCE_S = 2.5
+"""The same for a supervisor below another one, which must be done before that one loses its patience."""
 WELL_S = 10.0
 """A stage that ran this long was well: the next death starts the backoff anew."""
 BACKOFF_FIRST_S = 0.5
@@ -68,6 +70,7 @@ class Supervisor:
         *,
         restart_most_s: float,
         silence_s: float,
+        stop_patience_s: float = STOP_PATIENCE_S,
         program: Sequence[str] = PORCHLIGHT,
     ) -> None:
         self._folder = context.folder
@@ -77,6 +80,9 @@ class Supervisor:
         self._restart_most_s = restart_most_s
         self._silence_s = silence_s
         self._program = program
+        self._stop_patience_s = stop_patience_s
+        self._looked_s = time.monotonic()
+        self._pardon_until_s = 0.0
 
     def run(self, first: Sequence[str] = ()) -> None:
         """Start everything and stay until a stop; then end everything.
@@ -115,11 +121,23 @@ class Supervisor:
                 self._start(child)
 
     def _start(self, child: Child) -> None:
-        child.process = subprocess.Popen(
-            [*self._program, *child.arguments, "--supervised"],
-            stdin=subprocess.PIPE,  # its end tells the child that we are gone
-        )
-        child.pidfd = os.pidfd_open(child.process.pid)
+        try:
+            process = subprocess.Popen(
+                [*self._program, *child.arguments, "--supervised"],
+                stdin=subprocess.PIPE,  # its end tells the child that we are gone
+            )
+        except OSError as error:  # no memory, no process, no descriptor left: the others must go on
+            child.start_at_s = time.monotonic() + self._restart_most_s
+            log.error("cannot start %s (%s); trying again in %.0f s", child.name, error, self._restart_most_s)  # noqa: TRY400
+            return
+        try:
+            child.pidfd = os.pidfd_open(process.pid)
+        except OSError:
+            process.kill()
+            process.wait()
+            child.start_at_s = time.monotonic() + self._restart_most_s
+            return
+        child.process = process
         child.started_s = time.monotonic()
         child.was_running = False
         log.debug("started %s", child.name)
@@ -159,6 +177,11 @@ class Supervisor:
     def _look_for_silence(self) -> None:
         beats = read_heartbeats(self._folder)
         now = time.monotonic()
+        if now - self._looked_s > self._silence_s / 2:  # we slept ourselves: a paused machine is nobody's fault
+            self._pardon_until_s = now + self._silence_s
+        self._looked_s = now
+        if now < self._pardon_until_s:
+            return
         for child in self._children:
             if child.process is None:
                 continue
@@ -171,8 +194,8 @@ class Supervisor:
             else:
                 quiet_s, allowed_s = now - child.started_s, START_PATIENCE_S
             if quiet_s > allowed_s:
-                log.error("%s has not been heard of for %.0f s; replacing it", child.name, quiet_s)
                 child.process.kill()
+                log.error("%s has not been heard of for %.0f s; replacing it", child.name, quiet_s)
 
     def _end_all(self) -> None:
         """TERM to all at once, KILL to those that take too long."""
@@ -180,7 +203,7 @@ class Supervisor:
         for child in living:
             if child.process is not None:
                 child.process.terminate()
-        deadline = time.monotonic() + STOP_PATIENCE_S
+        deadline = time.monotonic() + self._stop_patience_s
         for child in living:
             if child.process is None:
                 continue

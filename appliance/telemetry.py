@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
+import logging.handlers
+import queue
 import sys
 import time
 from collections import deque
+
+LINES_KEPT = 1000
+LAST_WORDS_S = 0.5
 
 
 class RepeatedFault:
@@ -28,19 +34,47 @@ class RepeatedFault:
             self._since = None
 
 
+class _NeverWaits(logging.handlers.QueueHandler):
+    """Hands lines to a thread; where that is stuck (a stopped pager, a full pipe), they are dropped and counted."""
+
+    dropped = 0
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        try:
+            self.queue.put_nowait(record)
+        except queue.Full:
+            self.dropped += 1
+        else:
+            lines, self.dropped = self.dropped, 0
+            if lines:
+                logging.getLogger(__name__).warning("%d log lines were dropped: nobody read them", lines)
+
+
 def set_up_logs(process: str, level: str) -> None:
-    """Log this process's lines under its stage's name."""
+    """Log this process's lines under its stage's name. No caller ever waits for whoever reads them."""
     handler = logging.StreamHandler(sys.stderr)
     formatter = logging.Formatter(
         f"%(asctime)s.%(msecs)03d %(levelname)-7s {process}: %(message)s", "%Y-%m-%d %H:%M:%S"
     )
     handler.setFormatter(formatter)
+    lines: queue.Queue[logging.LogRecord] = queue.Queue(LINES_KEPT)
+    listener = logging.handlers.QueueListener(lines, handler)
+    listener.start()
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [_NeverWaits(lines)]
+    atexit.register(_finish, lines)
     root.setLevel(level.upper())
     # What libraries say of their daily work is no fact of ours.
     for noisy in ("aiohttp.access", "asyncio", "libav"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _finish(lines: queue.Queue[logging.LogRecord]) -> None:
+    """Give the last lines a moment to be written; the listener is a daemon and holds nothing up."""
+    deadline = time.monotonic() + LAST_WORDS_S
+    while not lines.empty() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    time.sleep(0.005)  # the line in the listener's hands
 
 
 class Rate:

@@ -108,26 +108,26 @@ class Eye:
         return len(self.people(scene, t)[0]) > 0
 
 
-def busy_moments(eye: Eye, scenes: Iterator[SceneOptions], moments: int, figures: Figures) -> None:
-    """Add what is found in each scene, at so many moments spread over its first two visits."""
-    for options in scenes:
-        scene = Scene(options)
-        visits = [visit for visit in scene.visits(180.0)[:2] if visit.end > visit.begin]
-        for visit in visits:
-            for share in (np.arange(moments) + 0.5) / moments:
-                t = visit.begin + (visit.end - visit.begin) * float(share)
-                compare(eye.people(scene, t)[0], scene.truth(t), figures)
-
-
-def empty_moments(eye: Eye, scenes: Iterator[SceneOptions], moments: int, figures: Figures) -> None:
-    """Add what is seen in each scene, which has nobody in it, at so many moments of ten minutes."""
-    for options in scenes:
-        scene = Scene(options)
+def busy_moments(eye: Eye, scene: Scene, moments: int, figures: Figures) -> None:
+    """Add what is found at so many moments spread over each of the scene's first visits."""
+    for visit in first_visits(scene):
         for share in (np.arange(moments) + 0.5) / moments:
-            _, scores = eye.people(scene, 600.0 * float(share), threshold=0.05)
-            figures.empty += 1
-            figures.false += bool(np.any(scores >= THRESHOLD))
-            figures.highest_empty = max(figures.highest_empty, float(scores.max(initial=0)))
+            t = visit.begin + (visit.end - visit.begin) * float(share)
+            compare(eye.people(scene, t)[0], scene.truth(t), figures)
+
+
+def empty_moments(eye: Eye, scene: Scene, moments: int, figures: Figures) -> None:
+    """Add what is seen at so many moments of ten minutes of a scene that has nobody in it."""
+    for share in (np.arange(moments) + 0.5) / moments:
+        _, scores = eye.people(scene, 600.0 * float(share), threshold=0.05)
+        figures.empty += 1
+        figures.false += bool(np.any(scores >= THRESHOLD))
+        figures.highest_empty = max(figures.highest_empty, float(scores.max(initial=0)))
+
+
+def first_visits(scene: Scene) -> tuple[Visit, ...]:
+    """Return two."""
+    return scene.visits(180.0)[:2]
 
 
 def compare(rows: NDArray[Any], truths: tuple[Truth, ...], figures: Figures) -> None:
@@ -176,37 +176,36 @@ def intersection_over_union(one: Any, other: Any) -> float:
     return shared / (sum(areas) - shared) if shared else 0.0
 
 
-def busy_scenes(count: int, first: int = HELD_OUT) -> Iterator[SceneOptions]:
-    for seed in range(first, first + count):
-        yield _scene(seed, people_per_minute=(3, 6)[seed % 2])
+def busy_scenes(count: int, width: int, height: int) -> Iterator[Scene]:
+    for seed in range(HELD_OUT, HELD_OUT + count):
+        yield _scene(seed, width, height, people_per_minute=(2, 4)[seed % 2])
 
 
-def empty_scenes(count: int, first: int = 2 * HELD_OUT) -> Iterator[SceneOptions]:
-    for seed in range(first, first + count):
-        yield _scene(seed, people_per_minute=0)
+def empty_scenes(count: int, width: int, height: int) -> Iterator[Scene]:
+    for seed in range(2 * HELD_OUT, 2 * HELD_OUT + count):
+        yield _scene(seed, width, height, people_per_minute=0)
 
 
-def _scene(seed: int, people_per_minute: float) -> SceneOptions:
-    """Every hour of HOURS, every third one in the rain."""
-    return SceneOptions(
-        seed=seed, hour=HOURS[seed % len(HOURS)], people_per_minute=people_per_minute, rain=seed % 3 == 0
-    )
+def _scene(seed: int, width: int, height: int, people_per_minute: float) -> Scene:
+    """One hour of HOURS after the other, far apart; every third scene in the rain."""
+    hour = HOURS[seed * 5 % len(HOURS)]
+    return Scene(SceneOptions(seed, width, height, hour, people_per_minute, rain=seed % 3 == 0))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, nargs="?", default=PORCH_DEMO)
-    parser.add_argument("--scenes", type=int, default=64)
+    parser.add_argument("--scenes", type=int, default=32, help="with people; and as many without")
+    parser.add_argument("--size", type=int, nargs=2, default=(1280, 720))
     chosen = parser.parse_args()
     cv2.setNumThreads(1)
-    eye, figures = Eye(chosen.model), Figures()
-    busy_moments(eye, busy_scenes(chosen.scenes), 8, figures)
-    empty_moments(eye, empty_scenes(chosen.scenes), 32, figures)
+    eye, figures, met = Eye(chosen.model), Figures(), []
+    for scene in busy_scenes(chosen.scenes, *chosen.size):
+        busy_moments(eye, scene, 10, figures)
+        met += [meet(eye, scene, visit) for visit in first_visits(scene)]
+    for scene in empty_scenes(chosen.scenes, *chosen.size):
+        empty_moments(eye, scene, 60, figures)
     _print(figures)
-    met = []
-    for options in busy_scenes(chosen.scenes, first=3 * HELD_OUT):
-        scene = Scene(options)
-        met += [meet(eye, scene, visit) for visit in scene.visits(90.0)[:1]]
     _print_visits("first sighting", [one.first for one in met])
     _print_visits("alarm", [one.alarm for one in met])
 

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 REOPEN_FIRST_S = 0.5
 REOPEN_MOST_S = 30.0
 LOCKSTEP_PATIENCE_S = 5.0
+LOCKSTEP_TRIES = 6
+"""A frame that nobody can decode must not hold up a replay for ever."""
 _FOREVER_NS = 1 << 62
 
 
@@ -104,9 +106,11 @@ class _Capture:
                 if source.clock is Clock.MONOTONIC:
                     self.idle_until(grabbed.captured_ns)
                 wanted = self._pace.wants(grabbed.captured_ns) and not self._context.stop
-                if wanted and self._publish(source, grabbed):
-                    while source.clock is Clock.SCENE and not self._wait_until_observed():
-                        self._publish(source, grabbed)  # whoever had it died: once more
+                tries = LOCKSTEP_TRIES if source.clock is Clock.SCENE else 1
+                while wanted and tries and self._publish(source, grabbed):
+                    if source.clock is not Clock.SCENE or self._wait_until_observed():
+                        break
+                    tries -= 1  # whoever had it died, or nobody can decode it
                 self._beat()
         finally:
             source.close()

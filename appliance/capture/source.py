@@ -23,7 +23,7 @@ class Grabbed:
     height: int
     format: PixelFormat
     size: int
-    """Bytes that `retrieve` will write."""
+    """Bytes that `retrieve` will write at most."""
 
 
 class Source(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from appliance.controller import visits
@@ -49,6 +50,9 @@ class Desk:
         self._fault = RepeatedFault(log, f"camera {camera.id}")
         self._blind = RepeatedFault(log, f"camera {camera.id} cannot see")
         self._ended = False
+        self._broken_link = ""
+        self._untold: Eye | None = None
+        """The eye as it was when telling of it failed."""
         self._opened_s = time.monotonic()
         self._latency_ms: float | None = None
         self._decided_after_ms: float | None = None
@@ -65,13 +69,19 @@ class Desk:
             return
         before = self.eye
         now_s = time.monotonic()
-        self.eye = before.see(detections, self._settings.sentry, self._settings.model.threshold, now_s)
+        seen = before.see(detections, self._settings.sentry, self._settings.model.threshold, now_s)
+        # A frame that inference had in hands when the chain broke heals nothing.
+        self.eye = replace(seen, blind_because=self._broken_link) if self._broken_link else seen
         changed = self.eye.transitions != before.transitions or self.eye.known != before.known
-        if changed or detections.frame.clock is Clock.SCENE:
-            self._publish_state()
-        if changed:
-            self._tell(before, detections)
-        self._note_figures(detections, now_s)
+        try:
+            if changed or detections.frame.clock is Clock.SCENE:
+                self._publish_state()
+            if changed:
+                self._tell(before, detections)
+            self._note_figures(detections, now_s)
+        except Exception:
+            log.exception("camera %s: what changed could not be told; trying again", self.camera.id)
+            self._untold = self._untold or before
 
     def check(self, beats: dict[str, Heartbeat]) -> None:
         """Is what we know still true? Called every CHECK_S."""
@@ -83,16 +93,18 @@ class Desk:
             self.eye = self.eye.end(time.time_ns())
         elif source is not None and source.health in (Health.STARTING, Health.RUNNING):
             self._ended = False
-        self.eye = self.eye.check(now_s, self.camera.standby_fps, _broken_link(beats, source))
+        self._broken_link = _broken_link(beats, source)
+        self.eye = self.eye.check(now_s, self.camera.standby_fps, self._broken_link)
         if self.eye.known:
             self._blind.heal()
         elif before.known or now_s - self._opened_s > START_PATIENCE_S:
             self._blind.report(self.eye.blind_because)
         health = Health.RUNNING if self.eye.known else Health.DEGRADED
         self._pulse.source(self.camera.id, health, self.eye.blind_because)
-        if self.eye != before:
+        untold, self._untold = self._untold or before, None
+        if self.eye != untold:
             self._publish_state()
-            self._tell(before, None)
+            self._tell(untold, None)
         elif now_s - self._stated_s >= STATE_EVERY_S:
             self._publish_state()
         connected = source is not None and source.health in (Health.RUNNING, Health.DEGRADED)

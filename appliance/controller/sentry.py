@@ -13,6 +13,9 @@ from typing import Protocol
 
 from appliance.messages import Mode, SentryState
 
+_ANOTHER_CLOCK_NS = 1_000_000_000
+"""Frames may come a little out of order; further back than this, time itself has started anew."""
+
 
 class SentrySettings(Protocol):
     """What the sentry takes from config.yaml."""
@@ -41,7 +44,7 @@ class Sentry:
 
     state: SentryState = SentryState.STANDBY
     at_ns: int = 0
-    """Of the newest look; time never runs backwards here, whatever a camera's clock does."""
+    """Of the newest look; small steps backwards do not count."""
     sightings: tuple[int, ...] = ()
     """Those within the window, while validating."""
     last_sighting_ns: int = 0
@@ -55,10 +58,17 @@ class Sentry:
 
     def observe(self, look: Look, settings: SentrySettings) -> Sentry:
         """Return the sentry as it stands after one more look at the scene."""
+        if look.at_ns < self.at_ns - _ANOTHER_CLOCK_NS:
+            return self._on_another_clock(look.at_ns).observe(look, settings)
         now = max(look.at_ns, self.at_ns)
         if self.state is SentryState.TRACKING:
             return self._track(now, look, settings)
         return self._validate(now, look, settings)
+
+    def _on_another_clock(self, now: int) -> Sentry:
+        """A replay that began again: keep who is there, and how long ago they were seen."""
+        unseen = self.at_ns - self.last_sighting_ns
+        return replace(self, at_ns=now, sightings=(), last_sighting_ns=max(0, now - unseen))
 
     def ended(self) -> Sentry:
         """Return the sentry of a scene that is over (a file's end): nobody is there any more."""

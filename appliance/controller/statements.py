@@ -27,7 +27,7 @@ BIRTH_WAIT_S = (1.0, 5.0)
 
 
 class Statements:
-    """All methods belong to the asyncio thread. `discovery` (topic, payload) goes out before the facts."""
+    """All methods belong to the asyncio thread. `discovery` is (topic, payload) of each device."""
 
     def __init__(self, settings: Mqtt, client_id: str, status_topic: str, discovery: list[tuple[str, str]]) -> None:
         self._settings = settings
@@ -74,7 +74,8 @@ class Statements:
             timer.cancel()
         await self._connection.stop()
 
-    def _up(self) -> None:
+    def _up(self, unsent: list[tuple[str, str]]) -> None:
+        self._events.extendleft(reversed(unsent))
         self._connection.subscribe(self._settings.birth_topic)
         self._announce()
         self._settled_at = self._loop.time() + SETTLE_S
@@ -87,10 +88,9 @@ class Statements:
             self._later(random.uniform(*BIRTH_WAIT_S), self._announce)
 
     def _announce(self) -> None:
-        """Availability before discovery, then every fact as it stands now."""
+        """Every fact as it stands now, then that it can be believed, then discovery: nothing old is ever available."""
         if self.connected:
-            self._connection.publish(self._status_topic, ONLINE, retain=True)
-            for topic, payload in (*self._discovery, *self._facts.items()):
+            for topic, payload in (*self._facts.items(), (self._status_topic, ONLINE), *self._discovery):
                 self._connection.publish(topic, payload, retain=True)
 
     def _tell_events(self) -> None:

@@ -49,7 +49,7 @@ class Bridge:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._connection.stop()
 
-    def _up(self) -> None:
+    def _up(self, _unsent: list[tuple[str, str]]) -> None:
         self._connection.publish(self._status_topic, ONLINE, retain=True)
 
     async def _serve(self, live: Live) -> None:
@@ -59,22 +59,26 @@ class Bridge:
         published = float("-inf")
         while True:
             await asyncio.sleep(POLL_S)
-            if not self._connection.connected or loop.time() - published < self._period(live):
+            if not self._can_send() or loop.time() - published < self._period(live):
                 continue
             with live.watched() as viewer:
                 packet = await viewer.next(PATIENCE_S)
-            if packet is None or not self._connection.connected:
+            if packet is None or not self._can_send():
                 continue
             published = loop.time()
             gateway = self._settings.gateway
             try:
                 picture = reduced(packet.jpeg, gateway.picture_width, gateway.picture_max_bytes)
-            except ValueError as error:
+            except Exception as error:  # noqa: BLE001 -- this picture only: the task must outlive it
                 fault.report(error)
                 continue
             fault.heal()
             # Live frames are never retained: what Home Assistant shows after its restart must be new.
             self._connection.publish(topic, picture, qos=0)
+
+    def _can_send(self) -> bool:
+        """Not while the last picture still waits for the network: live means new."""
+        return self._connection.connected and not self._connection.backlogged
 
     def _period(self, live: Live) -> float:
         state = live.state

@@ -160,8 +160,8 @@ class Web:
         )
 
     async def _hang_up(self, _app: web.Application) -> None:
-        for socket_ in list(self._sockets):
-            await socket_.close(code=1001, message=b"the gateway is stopping")
+        goodbyes = (socket_.close(code=1001, message=b"the gateway is stopping") for socket_ in list(self._sockets))
+        await asyncio.gather(*goodbyes, return_exceptions=True)
 
 
 async def _send_newest(socket_: web.WebSocketResponse, viewer: Viewer) -> None:

@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import cv2
+
 from appliance.inference.detector import ModelError
 from appliance.inference.onnxruntime_cpu import OnnxRuntimeCpu
 from appliance.inference.picture import Decoder, PictureError
@@ -105,6 +107,7 @@ class _Watch:
         self._preprocessor = Preprocessor(detector.info.side)
         self._rate = Rate()
         self._inferred = 0
+        self._took_s = 0.0  # nobody can be looked at more often than the model takes: else the alarmed starve the rest
         self._lenses: list[_Lens] = []
         for camera in context.settings.cameras:
             self._lenses.append(
@@ -135,7 +138,8 @@ class _Watch:
                     self._listen(lens)
             waiting = [lens for lens in self._lenses if lens.frames.fileno() in ready]
             turn = most_overdue(
-                (Turn(lens.camera.id, lens.last_s, lens.period_s) for lens in waiting), time.monotonic()
+                (Turn(lens.camera.id, lens.last_s, max(lens.period_s, self._took_s)) for lens in waiting),
+                time.monotonic(),
             )
             if turn is not None:
                 self._look(next(lens for lens in waiting if lens.camera.id == turn.camera))
@@ -161,7 +165,7 @@ class _Watch:
             lens.last_s = time.monotonic()
             began = time.perf_counter_ns()
             frame = self._prepare(loan)
-        except (CorruptError, PictureError) as error:
+        except (CorruptError, PictureError, cv2.error) as error:  # one camera's picture must not stop the others
             lens.broken += 1
             lens.fault.report(error)
             self._context.pulse.counters[f"frames_broken.{lens.camera.id}"] = lens.broken
@@ -169,6 +173,7 @@ class _Watch:
         dets, labels = self._detector.detect(self._preprocessor.tensor)
         rows = postprocess(dets, labels, frame.width, frame.height, self._threshold)
         took = time.perf_counter_ns() - began
+        self._took_s = took / 1e9
         writer = lens.detections.borrow()
         writer.write(Detections(frame, rows.boxes, rows.scores, rows.class_ids, took))
         lens.detections.send(writer)

@@ -97,11 +97,22 @@ def test_a_scene_that_ends_is_left() -> None:
     assert watch("xxx").ended().state is STANDBY
 
 
-def test_a_clock_that_runs_backwards_does_not_confuse() -> None:
+def test_a_frame_out_of_order_does_not_turn_time_back() -> None:
     sentry = watch("xxx")
-    later = sentry.observe(Look(0, sighting=False), Settings())
+    later = sentry.observe(Look(sentry.at_ns - SECOND // 2, sighting=False), Settings())
     assert later.at_ns == sentry.at_ns
     assert later.state is TRACKING
+
+
+def test_a_replay_that_begins_again_clears_as_it_would_have() -> None:
+    sentry = watch("xxx")
+    again = Sentry(sentry.state, 1000 * SECOND, (), 999 * SECOND, sentry.misses)
+    seen = [again.observe(Look(500 * SECOND, sighting=False), Settings())]
+    for number in range(1, 25):
+        look = Look(500 * SECOND + round(0.1 * number * SECOND), sighting=False)
+        seen.append(seen[-1].observe(look, Settings()))
+    assert seen[0].state is TRACKING
+    assert seen[-1].state is STANDBY
 
 
 looks = st.lists(st.tuples(st.floats(0, 2), st.booleans()), max_size=60)

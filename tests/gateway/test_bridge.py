@@ -41,7 +41,9 @@ class Sent:
 class Broker:
     """Stands where the connection to the broker stands."""
 
-    def __init__(self, _settings: Mqtt, client_id: str, status_topic: str, on_up: Callable[[], None]) -> None:
+    def __init__(
+        self, _settings: Mqtt, client_id: str, status_topic: str, on_up: Callable[[list[tuple[str, str]]], None]
+    ) -> None:
         self.client_id, self.status_topic = client_id, status_topic
         self.connected = False
         self.life: list[str] = []
@@ -57,9 +59,11 @@ class Broker:
     def publish(self, topic: str, payload: Any, *, qos: int = 1, retain: bool = False) -> None:
         self.sent.append(Sent(asyncio.get_running_loop().time(), topic, payload, qos, retain))
 
+    backlogged = False
+
     def connect(self) -> None:
         self.connected = True
-        self._on_up()
+        self._on_up([])
 
     @property
     def pictures(self) -> list[Sent]:
@@ -92,7 +96,7 @@ class Window:
 @contextlib.asynccontextmanager
 async def bridging(*windows: Any, connected: bool = True, **gateway: Any) -> AsyncIterator[Broker]:
     one = Bridge(Settings(instance="home", gateway=Gateway(**gateway)), windows)
-    broker = one._connection
+    broker: Any = one._connection
     assert isinstance(broker, Broker)
     one.start()
     if connected:
