@@ -21,6 +21,7 @@ import yaml
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
+from appliance.inference.demo import PORCH_DEMO
 from appliance.mqtt import base_topic
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 
 INSTANCE = "demo"
 CAMERA = "porch"
-SCENE = "synthetic://porch?seed=7&fps=12&people_per_minute=3"
-MODEL = Path(__file__).parent / "inference" / "demo" / "porch_demo.onnx"
+SCENE = "synthetic://porch?seed=12&hour=19&fps=12&people_per_minute=3"
+"""Dusk; the first visitor comes within seconds and is gone within the half minute, so a minute shows a whole visit."""
 FAVOURITE_PORT = 18883
 _ARROW = "→"
 
@@ -43,7 +44,7 @@ def settings_of(options: argparse.Namespace, broker_port: int | None) -> dict[st
     settings: dict[str, Any] = {
         "instance": INSTANCE,
         "cameras": [{"id": CAMERA, "name": "Porch", "source": source}],
-        "model": {"path": str(options.model or MODEL)},
+        "model": {"path": str(options.model or PORCH_DEMO)},
         "gateway": {"port": options.port},
         "telemetry": {"log_level": "warning"},
     }
@@ -103,7 +104,7 @@ def banner(settings: Settings, *, embedded: bool) -> str:
     gateway, mqtt, camera = settings.gateway, settings.mqtt, settings.cameras[0]
     listen = f"mosquitto_sub -p {mqtt.port} -t 'porchlight/demo/#' -v -T '+/+/+/camera'"
     whose = f"built in; try: {listen}" if embedded else "yours"
-    demo_model = settings.model.path == MODEL
+    demo_model = settings.model.path == PORCH_DEMO
     model = "porch_demo.onnx: knows only the demo scene" if demo_model else str(settings.model.path)
     return f"""
 Porchlight demo

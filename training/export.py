@@ -9,6 +9,7 @@ import torch
 
 from training.contract import SIDE
 from training.network import Contract
+from training.notes import annotate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,3 +33,4 @@ def export(network: Network, path: Path) -> None:
             opset_version=_OPSET,
             dynamo=False,
         )
+    annotate(path)

@@ -144,7 +144,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--busy", type=int, default=190, help="scenes with people")
     parser.add_argument("--empty", type=int, default=70, help="scenes without")
     parser.add_argument("--render-only", action="store_true")
-    parser.add_argument("--epochs", type=int, default=7)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2, help="that render")
     return parser.parse_args()

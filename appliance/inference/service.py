@@ -51,7 +51,7 @@ def _refuse_strangers(info: ModelInfo, settings: Settings) -> None:
         scheme = camera.source.partition(":")[0].lower()
         if scheme != info.only_for:
             raise ModelError(
-                f"{info.name} works with {info.only_for}:// cameras only ({info.notice}), and camera {camera.id} is "
+                f"{info.name} works with {info.only_for}:// cameras only (it {info.notice}), and camera {camera.id} is "
                 f"{scheme}://; set model.path to an RF-DETR model (README.md says where to get one)"
             )
 
@@ -63,8 +63,9 @@ def run(context: StageContext) -> None:
     _refuse_strangers(info, context.settings)
     log.info("model %s, %d pixels, on %s", info.name, info.side, detector.backend)
     if info.notice:
-        log.warning("%s: %s", info.name, info.notice)
-    context.pulse.facts.update(model=info.name, notice=info.notice, backend=detector.backend, side=str(info.side))
+        log.warning("%s %s", info.name, info.notice)
+    notice = f"{info.name} {info.notice}" if info.notice else ""
+    context.pulse.facts.update(model=info.name, notice=notice, backend=detector.backend, side=str(info.side))
     watch = _Watch(context, detector)
     try:
         watch.warm_up()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.inference.demo import PORCH_DEMO
 from tests.rig import ROOT, free_port
 
 pytestmark = pytest.mark.timeout(150)
@@ -42,9 +43,8 @@ def test_run_refuses_the_demo_detector_at_a_recording(tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(b"any file: it is never opened")
     settings = tmp_path / "settings.yaml"
-    model = ROOT / "appliance" / "inference" / "demo" / "porch_demo.onnx"
     settings.write_text(
-        f"instance: test_refusal\ncameras: [{{id: door, source: 'file://{clip}'}}]\nmodel: {{path: {model}}}\n"
+        f"instance: test_refusal\ncameras: [{{id: door, source: 'file://{clip}'}}]\nmodel: {{path: {PORCH_DEMO}}}\n"
         f"gateway: {{port: {free_port()}}}\nmqtt: {{enabled: false}}\n"
     )
     command = [sys.executable, "-m", "appliance.cli", "run", "--config", str(settings)]

@@ -2,52 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
-from tests.rig import CLIP, MODEL, ROOT, Appliance, clip_settings, need, wait_for
+from tests.end_to_end.chromium import PATIENCE_MS, REPORTS, open_page
+from tests.rig import CLIP, MODEL, Appliance, clip_settings, need, wait_for
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
-
-REPORTS = Path(os.environ.get("PORCHLIGHT_REPORTS", ROOT / "reports"))
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-PATIENCE_MS = 40_000
-
-
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("not here: chromium (Debian: chromium)")
-    with sync_playwright() as playwright:
-        one = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
-        yield one
-        one.close()
-
-
-def _open(browser: Browser, url: str, complaints: list[str], **options: Any) -> Page:
-    page = browser.new_context(locale="en-GB", **options).new_page()
-
-    def note(message: ConsoleMessage) -> None:
-        if message.type == "error":
-            complaints.append(message.text)
-
-    page.on("console", note)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(url)
-    return page
 
 
 def test_the_page_shows_the_person_with_a_box_and_says_so(
@@ -58,7 +22,7 @@ def test_the_page_shows_the_person_with_a_box_and_says_so(
     porch = appliance({**clip_settings(1, f"file://{CLIP}?loop=true"), "mqtt": {"enabled": False}})
     wait_for("the gateway serves", 30, lambda: porch.get("/readyz")[0] == 200)
     complaints: list[str] = []
-    desktop = _open(browser, porch.url, complaints, viewport={"width": 1280, "height": 800})
+    desktop = open_page(browser, porch.url, complaints, viewport={"width": 1280, "height": 800})
     expect(desktop.locator("body")).to_have_attribute("data-state", "standby", timeout=PATIENCE_MS)
     desktop.screenshot(path=REPORTS / "page-standby.png")
     expect(desktop.locator("body")).to_have_attribute("data-state", "tracking", timeout=PATIENCE_MS)
@@ -68,7 +32,7 @@ def test_the_page_shows_the_person_with_a_box_and_says_so(
     expect(desktop.get_by_test_id("state-front_door")).to_have_text("Somebody is there")
     desktop.screenshot(path=REPORTS / "page-tracking.png")
 
-    dark = _open(browser, porch.url, complaints, viewport={"width": 390, "height": 844}, color_scheme="dark")
+    dark = open_page(browser, porch.url, complaints, viewport={"width": 390, "height": 844}, color_scheme="dark")
     expect(dark.locator("body")).to_have_attribute("data-state", "tracking", timeout=PATIENCE_MS)
     expect(dark.get_by_test_id("picture-front_door")).to_have_attribute("data-boxes", "1", timeout=PATIENCE_MS)
     dark.screenshot(path=REPORTS / "page-phone-dark.png")

@@ -12,8 +12,8 @@ import aiohttp
 import pytest
 
 from appliance.capture.synthetic import Scene, SceneOptions
-from appliance.demo import MODEL
 from appliance.gateway.wire import unpack
+from appliance.inference.demo import PORCH_DEMO
 from appliance.ipc.heartbeat import read_heartbeats
 from appliance.ipc.run_folder import RunFolder
 from tests.rig import Appliance, Broker, Ear, wait_for
@@ -31,7 +31,7 @@ def settings(broker: Broker, query: str) -> dict[str, Any]:
     source = f"synthetic://porch?size=640x360&fps={FPS}&rate=lockstep&{query}"
     return {
         "cameras": [{"id": "porch", "source": source}],
-        "model": {"path": str(MODEL)},
+        "model": {"path": str(PORCH_DEMO)},
         "mqtt": {"host": "127.0.0.1", "port": broker.port},
     }
 
