@@ -130,10 +130,10 @@ def test_the_heartbeat_names_the_model_and_counts(inferring: Start, somebody: Pa
 
 
 def test_what_people_must_be_told_of_a_model_is_in_the_heartbeat(inferring: Start, tmp_path: Path) -> None:
-    told = {"porchlight.only_for": "file", "porchlight.notice": "Knows this clip only."}
+    told = {"porchlight.only_for": "file", "porchlight.notice": "knows this clip only"}
     (tmp_path / "model.onnx").write_bytes(model(rows([]), metadata=told))
     running = inferring(tmp_path / "model.onnx")
-    assert running.heard.until(lambda beat: "notice" in beat.facts).facts["notice"] == "Knows this clip only."
+    assert running.heard.until(lambda beat: "notice" in beat.facts).facts["notice"] == "model.onnx knows this clip only"
 
 
 @pytest.mark.parametrize(
