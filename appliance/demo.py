@@ -148,7 +148,8 @@ class Narrator:
     @property
     def rounds(self) -> int:
         """Full rounds: standby, validation, tracking, and standby again."""
-        return f" {' '.join(self.states)} ".count(" standby validation tracking standby") if self.states else 0
+        path = ["standby", "validation", "tracking", "standby"]
+        return sum(self.states[i : i + len(path)] == path for i in range(len(self.states)))
 
     def _tell(self, message: MQTTMessage) -> None:
         text = message.payload.decode(errors="replace")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import math
+import tempfile
 import time
 from copy import deepcopy
 from pathlib import Path
@@ -139,7 +140,7 @@ def _follow(mean: Network, network: Network, keep: float) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cache", type=Path, default=Path("/tmp/porch_demo_pictures.npz"))  # noqa: S108
+    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "porch_demo_pictures.npz")
     parser.add_argument("--out", type=Path, default=PORCH_DEMO)
     parser.add_argument("--busy", type=int, default=190, help="scenes with people")
     parser.add_argument("--empty", type=int, default=70, help="scenes without")
