@@ -39,6 +39,7 @@ NESTED_STOP_PATIENCE_S = 2.5
 WELL_S = 10.0
 """A stage that ran this long was well: the next death starts the backoff anew."""
 BACKOFF_FIRST_S = 0.5
+LOOK_EVERY_S = 0.5
 
 
 @dataclass(slots=True)
@@ -95,7 +96,7 @@ class Supervisor:
             self._pulse.health = Health.RUNNING
             while not self._stop:
                 self._start_due()
-                self._wait(0.5)
+                self._wait(LOOK_EVERY_S)
                 self._look_for_silence()
         finally:
             self._end_all()
@@ -177,7 +178,7 @@ class Supervisor:
     def _look_for_silence(self) -> None:
         beats = read_heartbeats(self._folder)
         now = time.monotonic()
-        if now - self._looked_s > self._silence_s / 2:  # we slept ourselves: a paused machine is nobody's fault
+        if now - self._looked_s > LOOK_EVERY_S + self._silence_s / 2:  # we slept ourselves: a paused machine is nobody's fault
             self._pardon_until_s = now + self._silence_s
         self._looked_s = now
         if now < self._pardon_until_s:
