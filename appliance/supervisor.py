@@ -178,7 +178,8 @@ class Supervisor:
     def _look_for_silence(self) -> None:
         beats = read_heartbeats(self._folder)
         now = time.monotonic()
-        if now - self._looked_s > LOOK_EVERY_S + self._silence_s / 2:  # we slept ourselves: a paused machine is nobody's fault
+        # Where we slept ourselves, the whole machine was paused: nobody's fault.
+        if now - self._looked_s > LOOK_EVERY_S + self._silence_s / 2:
             self._pardon_until_s = now + self._silence_s
         self._looked_s = now
         if now < self._pardon_until_s:
