@@ -8,7 +8,7 @@ class IpcError(Exception):
 
 
 class TakenError(IpcError):
-    """Another live process holds this seat or publishes on this channel."""
+    """Another live process has this already: a seat, a channel, or the whole instance."""
 
 
 class SharedMemoryFullError(IpcError):

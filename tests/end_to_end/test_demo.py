@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import subprocess
 import sys
 from pathlib import Path
@@ -44,7 +45,7 @@ def test_run_refuses_the_demo_detector_at_a_recording(tmp_path: Path) -> None:
     clip.write_bytes(b"any file: it is never opened")
     settings = tmp_path / "settings.yaml"
     settings.write_text(
-        f"instance: test_refusal\ncameras: [{{id: door, source: 'file://{clip}'}}]\nmodel: {{path: {PORCH_DEMO}}}\n"
+        f"instance: test_{secrets.token_hex(4)}\ncameras: [{{id: door, source: 'file://{clip}'}}]\nmodel: {{path: {PORCH_DEMO}}}\n"
         f"gateway: {{port: {free_port()}}}\nmqtt: {{enabled: false}}\n"
     )
     command = [sys.executable, "-m", "appliance.cli", "run", "--config", str(settings)]
