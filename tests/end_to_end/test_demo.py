@@ -45,7 +45,8 @@ def test_run_refuses_the_demo_detector_at_a_recording(tmp_path: Path) -> None:
     clip.write_bytes(b"any file: it is never opened")
     settings = tmp_path / "settings.yaml"
     settings.write_text(
-        f"instance: test_{secrets.token_hex(4)}\ncameras: [{{id: door, source: 'file://{clip}'}}]\nmodel: {{path: {PORCH_DEMO}}}\n"
+        f"instance: test_{secrets.token_hex(4)}\n"
+        f"cameras: [{{id: door, source: 'file://{clip}'}}]\nmodel: {{path: {PORCH_DEMO}}}\n"
         f"gateway: {{port: {free_port()}}}\nmqtt: {{enabled: false}}\n"
     )
     command = [sys.executable, "-m", "appliance.cli", "run", "--config", str(settings)]
