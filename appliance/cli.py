@@ -28,7 +28,7 @@ FIRST = ("inference", "gateway")
 """These can be refused (a model, a taken port): they must be up before anything else starts."""
 FAILED = 1
 SLOTS_AND_MORE = 4
-"""Slots of a frame channel; a raw picture of 1080 lines takes little more than the largest JPEG does."""
+"""Slots of a frame channel; an estimate: a raw picture of 1080 lines takes half as much again as the largest JPEG."""
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from appliance.controller import entities, visits
 from appliance.controller.desk import Desk
 from appliance.controller.statements import Silence, Statements
 from appliance.controller.topics import Topics
-from appliance.ipc.heartbeat import read_heartbeats
+from appliance.ipc.heartbeat import fresh_heartbeats
 from appliance.messages import Health
 from appliance.mqtt import OFFLINE, ONLINE
 
@@ -24,7 +24,6 @@ log = logging.getLogger(__name__)
 
 CHECK_S = 0.25
 """How often the clock and the heartbeats are looked at; what is down shows within this."""
-HEARTBEAT_STALE_S = 3.0
 
 
 def run(context: StageContext) -> None:
@@ -80,7 +79,7 @@ class _Controller:
 
     def _check(self) -> None:
         """Look at the clock and at everybody's heartbeat."""
-        beats = {name: beat for name, beat in read_heartbeats(self._context.folder).items() if _fresh(beat)}
+        beats = fresh_heartbeats(self._context.folder)
         for desk in self._desks:
             desk.check(beats)
         for stage in entities.STAGES:
@@ -105,7 +104,3 @@ class _Controller:
             "model": facts.get("model"),
         }
         self._statements.fact(self._topics.health, json.dumps(health))
-
-
-def _fresh(beat: Heartbeat) -> bool:
-    return time.monotonic_ns() - beat.beat_ns < HEARTBEAT_STALE_S * 1e9

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from appliance import __version__
@@ -16,13 +15,6 @@ if TYPE_CHECKING:
 
 STAGES = ("capture", "inference", "controller", "gateway")
 _MODEL_FACTS = {"name": "model", "notice": "notice"}
-STALE_NS = 3_000_000_000
-
-
-def fresh(beats: Mapping[str, Heartbeat]) -> dict[str, Heartbeat]:
-    """Return the heartbeats that can be believed."""
-    now = time.monotonic_ns()
-    return {name: beat for name, beat in beats.items() if now - beat.beat_ns < STALE_NS}
 
 
 def status(instance: str, lives: Sequence[Live], beats: Mapping[str, Heartbeat]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from appliance.gateway import status
 from appliance.gateway.access import guard
-from appliance.ipc.heartbeat import read_heartbeats
+from appliance.ipc.heartbeat import fresh_heartbeats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,7 +72,7 @@ class Web:
         return app
 
     def _beats(self) -> dict[str, Heartbeat]:
-        return status.fresh(read_heartbeats(self._folder))
+        return fresh_heartbeats(self._folder)
 
     def _live(self, request: web.Request) -> Live:
         camera = request.match_info["camera"]

@@ -23,12 +23,12 @@ class OnnxRuntimeCpu:
     backend = "onnxruntime"
 
     def __init__(self, path: Path, threads: int | None) -> None:
-        """`threads` inside one operator; None leaves one core of three or more to the other stages."""
+        """`threads` inside one operator; None is two, where there are as many cores."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or _default_threads()
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # Spinning keeps cores busy between frames: measured as heat, gained nothing at camera rates.
+        # Spinning threads would take the cores that the other stages need between frames.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -73,7 +73,7 @@ def _check(path: Path, session: Any) -> ModelInfo:
 
 
 def _default_threads() -> int:
-    """Two threads, where there are as many cores: on shared small machines more were not faster."""
+    """Two threads at most: the machines that this is for have few cores, and other stages on them."""
     return min(2, len(os.sched_getaffinity(0)))
 
 

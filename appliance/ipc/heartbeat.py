@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import struct
+import time
 from typing import TYPE_CHECKING, Any
 
 import flatbuffers
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _IDENTIFIER = b"PLH1"
 _MAX_BYTES = 256 * 1024
+STALE_NS = 3_000_000_000
+"""Three missed beats: whoever wrote that is not to be believed any more."""
 
 
 class HeartbeatFile:
@@ -60,6 +63,12 @@ def read_heartbeats(folder: RunFolder) -> dict[str, Heartbeat]:
                 with contextlib.suppress(OSError, CorruptError):
                     beats[path.name] = decode(path.read_bytes(), str(path))
     return beats
+
+
+def fresh_heartbeats(folder: RunFolder) -> dict[str, Heartbeat]:
+    """Return the heartbeats that can be believed: those not older than STALE_NS."""
+    now = time.monotonic_ns()
+    return {name: beat for name, beat in read_heartbeats(folder).items() if now - beat.beat_ns < STALE_NS}
 
 
 def encode(beat: Heartbeat) -> bytes:
