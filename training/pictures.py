@@ -27,7 +27,7 @@ _PER_SCENE = 24
 """A scene's backdrop takes as long to paint as a hundred pictures take to render."""
 _BUSY_S = 150.0
 _EMPTY_S = 600.0
-_SIZES = (*[(640, 360)] * 5, *[(640, 480)] * 2, (1280, 720))
+_SIZES = (*[(640, 360)] * 4, *[(640, 480)] * 2, *[(1280, 720)] * 2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,12 @@ class FileSource:
             frame = frame.reformat(format="yuv420p", dst_color_range=ColorRange.MPEG)  # as all I420 here
         return _copy_i420(frame, into)
 
+    def fileno(self) -> None:
+        """There is always a frame."""
+
+    def pace(self, fps: float | None) -> None:
+        """Nothing to save."""
+
     def close(self) -> None:
         self._picture = None
         self._container.close()

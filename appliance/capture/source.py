@@ -27,15 +27,26 @@ class Grabbed:
 
 
 class Source(Protocol):
-    """An open camera."""
+    """An open camera. Recorded ones (files, the synthetic scene) have a frame whenever they are asked; live ones (USB,
+    network) say through `fileno` when they have.
+    """
 
     clock: Clock
     """Whether its time is the real one, or a replay's that follows the appliance (lockstep)."""
 
+    def fileno(self) -> int | None:
+        """Return the descriptor that is readable while a live camera may have a frame; None for a recorded one."""
+
     def grab(self) -> Grabbed | None:
-        """Go on to the next frame; None at the end. SourceError: it broke, and the text says how."""
+        """Go on to the next frame: a recorded one's next, None at the end; a live one's newest, or None for now.
+
+        Never waits for a live camera. SourceError: it broke, and the text says how.
+        """
 
     def retrieve(self, into: memoryview) -> int:
-        """Write the picture of the frame that was grabbed last; return its bytes."""
+        """Write the picture of the frame that was grabbed last; return its bytes. SourceError as in `grab`."""
+
+    def pace(self, fps: float | None) -> None:
+        """Say how many frames a second will be retrieved from here on, None: all. A hint that saves work, no more."""
 
     def close(self) -> None: ...

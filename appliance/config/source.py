@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote
@@ -51,6 +51,45 @@ class SyntheticSettings:
     """None: the seed decides."""
     timestamps: bool = False
     rate: Rate = "realtime"
+
+
+@dataclass(frozen=True, slots=True)
+class V4l2Settings:
+    """A camera on this machine: `v4l2:///dev/video0?size=1280x720&fps=30&format=mjpg&exposure=20ms`."""
+
+    device: Path
+    """/dev/videoN, or a name that stays: /dev/v4l/by-id/... or /dev/v4l/by-path/..."""
+    format: Literal["auto", "mjpg", "yuyv", "nv12"] = "auto"
+    """auto: MJPG where the camera has it at this size, else NV12, else YUYV."""
+    size: tuple[int, int] | None = None
+    """None: the size that the camera is set to."""
+    fps: float | None = None
+    """None: what the camera gives."""
+    exposure_ms: float | None = None
+    """The longest exposure, for crisp motion (aperture priority and this limit). None: the camera's own automatic."""
+
+
+@dataclass(frozen=True, slots=True)
+class RtspSettings:
+    """An IP camera: `rtsp://user:password@host:554/path`; options of ours behind a #, as in `#transport=udp`."""
+
+    url: str = field(repr=False)
+    """As FFmpeg takes it, user and password included: never to be logged."""
+    shown: str
+    """The same without user, password and query: for logs and errors."""
+    transport: Literal["tcp", "udp"] = "tcp"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """An MJPEG camera: `http(s)://user:password@host/stream.mjpeg`."""
+
+    url: str = field(repr=False)
+    """Without user and password."""
+    shown: str
+    """Without user, password and query: for logs and errors."""
+    user: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
 
 
 def parse_source(url: str) -> FileSource | SyntheticSettings:

@@ -69,6 +69,12 @@ class SyntheticSource:
                 return len(jpeg)
         raise SourceError(f"a picture does not fit into {self._largest:,} bytes")
 
+    def fileno(self) -> None:
+        """There is always a frame."""
+
+    def pace(self, fps: float | None) -> None:
+        """Nothing to save."""
+
     def close(self) -> None: ...
 
     @property
