@@ -1,6 +1,7 @@
 """What travels between the stages: frames, detections, camera states, heartbeats.
 
-Values only. How they lie in shared memory is `appliance.ipc`'s business; nothing beyond it sees a FlatBuffer.
+Values only; those that are made for every frame are named tuples, which cost a third of a data class. How they lie in
+shared memory is `appliance.ipc`'s business; nothing beyond it sees a FlatBuffer.
 
 Times: `captured_ns` is CLOCK_MONOTONIC (the driver's own timestamp where it gives one); in a lockstep replay it is
 scene time on the same axis (see `Clock`). `wall_ns` is the same instant in UTC, nanoseconds since 1970.
@@ -10,7 +11,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats: TypeAlias = NDArray[np.float32]
+Integers: TypeAlias = NDArray[np.int32]
+
+ROW_BYTES = 24
+_COLUMNS = 6
 
 
 class PixelFormat(IntEnum):
@@ -64,20 +74,32 @@ class Mode(IntEnum):
         return self.name.lower()
 
 
-@dataclass(frozen=True, slots=True)
-class TraceContext:
-    """W3C trace context: 16 and 8 bytes, all zero when nothing is traced."""
+class TraceContext(bytes):
+    """W3C trace context in its 25 bytes: trace id 16, span id 8, flags 1; all zero when nothing is traced."""
 
-    trace_id: bytes = bytes(16)
-    span_id: bytes = bytes(8)
-    flags: int = 0
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, trace_id: bytes, span_id: bytes, flags: int) -> TraceContext:
+        return cls(trace_id + span_id + bytes((flags,)))
+
+    @property
+    def trace_id(self) -> bytes:
+        return self[:16]
+
+    @property
+    def span_id(self) -> bytes:
+        return self[16:24]
+
+    @property
+    def flags(self) -> int:
+        return self[24]
 
 
-NO_TRACE = TraceContext()
+NO_TRACE = TraceContext(25)
 
 
-@dataclass(frozen=True, slots=True)
-class FrameInfo:
+class FrameInfo(NamedTuple):
     """All of a frame but its picture."""
 
     frame_number: int
@@ -90,27 +112,72 @@ class FrameInfo:
     trace: TraceContext = NO_TRACE
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One picture as the camera gave it. `data` lies in the slot and dies with its loan."""
 
     info: FrameInfo
     data: memoryview
 
 
-@dataclass(frozen=True, slots=True)
-class Detections:
-    """What the model saw in one frame.
+class Rows:
+    """What was found in one picture: `data` holds n rows of ROW_BYTES each, as the mailbox has them.
 
-    `boxes` is float32 (n, 4), x1 y1 x2 y2 in source pixels; `scores` float32 (n,), 0..1, highest first; `class_ids`
-    int32 (n,), COCO category ids (person is 1). The arrays are copies: a Detections outlives its slot.
+    A row is float32 x1 y1 x2 y2 in source pixels, float32 score in 0..1, int32 class id: COCO's category ids (person is
+    1). Highest score first. The arrays are views of `data`, made when they are asked for.
+    """
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes = b"") -> None:
+        self.data = data
+
+    @classmethod
+    def of(cls, boxes: Floats, scores: Floats, class_ids: Integers) -> Rows:
+        """Put together `boxes` (n, 4), `scores` (n,) and `class_ids` (n,)."""
+        block = np.empty((len(scores), _COLUMNS), "<f4")
+        block[:, :4] = boxes
+        block[:, 4] = scores
+        block.view("<i4")[:, 5] = class_ids
+        return cls(block.tobytes())
+
+    @property
+    def boxes(self) -> Floats:
+        """Float32 (n, 4)."""
+        return self._columns("<f4")[:, :4]
+
+    @property
+    def scores(self) -> Floats:
+        """Float32 (n,)."""
+        return self._columns("<f4")[:, 4]
+
+    @property
+    def class_ids(self) -> Integers:
+        """Int32 (n,)."""
+        return self._columns("<i4")[:, 5]
+
+    def __len__(self) -> int:
+        return len(self.data) // ROW_BYTES
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Rows) and self.data == other.data
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Rows.of({self.boxes.tolist()}, {self.scores.tolist()}, {self.class_ids.tolist()})"
+
+    def _columns(self, code: str) -> NDArray[Any]:
+        return np.frombuffer(self.data, code).reshape(-1, _COLUMNS)
+
+
+class Detections(NamedTuple):
+    """What the model saw in one frame. It is a copy and outlives its slot.
+
     `infer_ns` is what decoding, pre-processing, the model and post-processing took together.
     """
 
     frame: FrameInfo
-    boxes: Any
-    scores: Any
-    class_ids: Any
+    rows: Rows
     infer_ns: int = 0
 
 

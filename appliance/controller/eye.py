@@ -55,8 +55,8 @@ class Eye:
 
     def see(self, detections: Detections, settings: SentrySettings, threshold: float, now_s: float) -> Eye:
         """Return the eye after one more frame, which came through the whole chain: it is not blind any more."""
-        frame = detections.frame
-        scores = detections.scores[(detections.class_ids == PERSON) & (detections.scores >= threshold)]
+        frame, rows = detections.frame, detections.rows
+        scores = rows.scores[(rows.class_ids == PERSON) & (rows.scores >= threshold)]
         count = len(scores)
         sentry = self.sentry.observe(Look(frame.captured_ns, count > 0), settings)
         # A miss decides nothing about how sure the last sighting was.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from appliance.messages import Clock
 
 if TYPE_CHECKING:
-    from appliance.messages import CameraState, Detections, FrameInfo
+    from appliance.messages import CameraState, Detections, FrameInfo, Rows
 
 _LENGTH = struct.Struct("<I")
 
@@ -37,7 +37,7 @@ class Packet:
             "timestamp_ns": frame.wall_ns,
             "width": frame.width,
             "height": frame.height,
-            "detections": None if found is None else _rows(found),
+            "detections": None if found is None else _rows(found.rows),
             "status": "frame_only" if found is None else "complete",
             "camera": self.camera,
             "detections_frame_number": None if found is None else found.frame.frame_number,
@@ -67,7 +67,7 @@ def unpack(message: bytes) -> tuple[dict[str, Any], bytes]:
     return metadata, message[end:]
 
 
-def _rows(found: Detections) -> list[dict[str, Any]]:
+def _rows(found: Rows) -> list[dict[str, Any]]:
     return [
         {
             "x1": round(float(box[0]), 1),

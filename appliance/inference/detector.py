@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from appliance.stage import StageRefusedError
 
 if TYPE_CHECKING:
-    from appliance.inference.rfdetr import Floats
+    from appliance.messages import Floats
 
 CONTRACT = (
     "RF-DETR's contract: input 'input' float32 [1, 3, S, S] (S a multiple of 32, 224 to 1024), outputs "

@@ -12,7 +12,7 @@ from appliance.inference.detector import CONTRACT, ModelError, ModelInfo
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from appliance.inference.rfdetr import Floats
+    from appliance.messages import Floats
 
 _OUTPUTS = ("dets", "labels")
 

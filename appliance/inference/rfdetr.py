@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import log
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Floats: TypeAlias = NDArray[np.float32]
+from appliance.messages import Rows
+
+if TYPE_CHECKING:
+    from appliance.messages import Floats
+
 Bytes: TypeAlias = NDArray[np.uint8]
 
 MEAN = (0.485, 0.456, 0.406)
@@ -57,19 +61,8 @@ class Preprocessor:
         return self.tensor
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """What was found: boxes float32 (n, 4) x1 y1 x2 y2 in source pixels, scores float32 (n,), highest first, and
-    class ids int32 (n,): the model's columns, which are COCO category ids in COCO models.
-    """
-
-    boxes: Floats
-    scores: Floats
-    class_ids: NDArray[np.int32]
-
-
 def postprocess(dets: Floats, labels: Floats, width: int, height: int, threshold: float) -> Rows:
-    """Return the rows with a score of `threshold` or more, at most TOP_K.
+    """Return the rows with a score of `threshold` or more, at most TOP_K. Class ids are the model's columns.
 
     `dets` [queries, 4] are cx cy w h in 0..1, `labels` [queries, columns] raw logits. Sigmoid grows with its logit:
     what lies clearly below the threshold is left out before anything is computed.
@@ -85,4 +78,4 @@ def postprocess(dets: Floats, labels: Floats, width: int, height: int, threshold
     half = centres[:, 2:] / 2
     boxes = np.concatenate((centres[:, :2] - half, centres[:, :2] + half), axis=1)
     boxes *= np.array([width, height, width, height], np.float32)
-    return Rows(boxes.astype(np.float32), scores, (chosen % columns).astype(np.int32))
+    return Rows.of(boxes, scores, chosen % columns)

@@ -176,7 +176,7 @@ class _Watch:
         took = time.perf_counter_ns() - began
         self._took_s = took / 1e9
         writer = lens.detections.borrow()
-        writer.write(Detections(frame, rows.boxes, rows.scores, rows.class_ids, took))
+        writer.write(Detections(frame, rows, took))
         lens.detections.send(writer)
         lens.fault.heal()
         self._count(lens, frame, took)

@@ -89,8 +89,10 @@ def encode(beat: Heartbeat) -> bytes:
 
 def decode(data: bytes, source: str) -> Heartbeat:
     """Return the heartbeat in `data`; CorruptError names `source`."""
-    if not 16 <= len(data) <= _MAX_BYTES or data[4:8] != _IDENTIFIER:
-        raise CorruptError(f"{source}: no heartbeat of this version ({_IDENTIFIER!r})")
+    if not 16 <= len(data) <= _MAX_BYTES:
+        raise CorruptError(f"{source}: {len(data)} bytes are no heartbeat")
+    if data[4:8] != _IDENTIFIER:
+        raise CorruptError(f"{source}: holds {data[4:8]!r}, this version reads {_IDENTIFIER!r}")
     try:
         table = HeartbeatT.InitFromObj(FbHeartbeat.GetRootAs(data, 0))
         return Heartbeat(

@@ -1,14 +1,16 @@
 """A finished FlatBuffer that is laid out once and patched in place ever after.
 
 The official builder makes one buffer at its largest size, with every scalar given a place (ForceDefaults). From then on
-nothing is serialised: the scalars are packed in one call at the places that the buffer's own vtable names, and the one
-vector's length is patched. Any FlatBuffers reader in any language can read the result.
+nothing is serialised: the scalars and the one vector's length are packed in one call at the places that the buffer's
+own vtable names. Any FlatBuffers reader in any language can read the result.
 """
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from appliance.ipc.errors import CorruptError
 
@@ -17,14 +19,18 @@ _SOFFSET = struct.Struct("<i")
 _VOFFSET = struct.Struct("<H")
 _SEQUENCE = struct.Struct("<Q")
 _IDENTIFIER = slice(4, 8)
+UNFINISHED = 0
+"""The sequence of a slot that is being written, or never was."""
+_LARGEST_GAP = 64
+"""Between a vector's offset and its length: alignment, no more."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableSpec:
     """What one channel's table looks like, as far as patching needs to know.
 
-    `scalars` are (field id in the schema, struct code), in the order in which values are given; field 0 is `sequence`
-    and not among them. `vector` is the field id of the one vector, whose elements have `element_bytes`.
+    `scalars` are (field id in the schema, struct codes) in the order in which they lie and in which values are given,
+    between `sequence`, which is field 0, and `vector`, the field of the one vector; its elements have `element_bytes`.
     """
 
     identifier: bytes
@@ -34,18 +40,11 @@ class TableSpec:
 
 
 class Layout:
-    """Where the fields of one finished buffer lie. CorruptError where they would lie outside of it."""
+    """Where the fields of one finished buffer lie: one block from the sequence to the vector's length, so that all of
+    it is written or read in one call. CorruptError where the buffer has something else.
+    """
 
-    __slots__ = (
-        "_order",
-        "_pack",
-        "_scalars_at",
-        "_sequence_at",
-        "_unorder",
-        "capacity",
-        "length_at",
-        "vector_at",
-    )
+    __slots__ = ("_commit", "_pack", "_read_sequence", "_unpack", "_vector_offset", "capacity", "vector_at")
 
     def __init__(self, buffer: memoryview, spec: TableSpec, source: str) -> None:
         """Find every field through the vtable; `source` names the file and slot in errors."""
@@ -54,76 +53,83 @@ class Layout:
         identifier = bytes(buffer[_IDENTIFIER])
         if identifier != spec.identifier:
             raise CorruptError(f"{source}: holds {identifier!r}, this version reads {spec.identifier!r}")
-        table = self._follow(buffer, 0, source)
-        vtable = table - _SOFFSET.unpack_from(buffer, table)[0]
-        if not 0 <= vtable <= len(buffer) - 4:
-            raise CorruptError(f"{source}: its vtable lies outside of the buffer")
-        vtable_bytes = _VOFFSET.unpack_from(buffer, vtable)[0]
-        if vtable + vtable_bytes > len(buffer):
-            raise CorruptError(f"{source}: its vtable ends outside of the buffer")
-
-        def place(field_id: int, size: int) -> int:
-            entry = 4 + 2 * field_id
-            offset = _VOFFSET.unpack_from(buffer, vtable + entry)[0] if entry + 2 <= vtable_bytes else 0
-            if offset == 0:
-                raise CorruptError(f"{source}: field {field_id} has no place (was it built without ForceDefaults?)")
-            if table + offset + size > len(buffer):
-                raise CorruptError(f"{source}: field {field_id} lies outside of the buffer")
-            return table + offset
-
-        self._sequence_at = place(0, _SEQUENCE.size)
-        vector_field = place(spec.vector, _UOFFSET.size)
-        places = [(place(i, struct.calcsize(f"<{code}")), code) for i, code in spec.scalars]
-        self._lay_out_scalars(places, (self._sequence_at, vector_field), source)
-        self.length_at = self._follow(buffer, vector_field, source)
-        self.vector_at = self.length_at + _UOFFSET.size
+        places = _Places(buffer, source)
+        at = places.of(0, _SEQUENCE.size)
+        code = "<Q"
+        for field_id, kind in (*spec.scalars, (spec.vector, "I")):
+            place = places.of(field_id, struct.calcsize(f"<{kind}"))
+            gap = place - at - struct.calcsize(code)
+            if gap < 0:
+                raise CorruptError(f"{source}: field {field_id} is not in its order: laid out by something else")
+            code += "x" * gap + kind
+        vector_field = at + struct.calcsize(code) - _UOFFSET.size
+        length_at = _follow(buffer, vector_field, source)
+        self._vector_offset = length_at - vector_field
+        if not _UOFFSET.size <= self._vector_offset < _LARGEST_GAP:
+            raise CorruptError(f"{source}: its vector does not follow its scalars: laid out by something else")
+        block = struct.Struct(code + "x" * (self._vector_offset - _UOFFSET.size) + "I")
+        self._pack = partial(block.pack_into, buffer, at, UNFINISHED)
+        self._commit = partial(_SEQUENCE.pack_into, buffer, at)
+        self._unpack = partial(block.unpack_from, buffer, at)
+        self._read_sequence = partial(_SEQUENCE.unpack_from, buffer, at)
+        self.vector_at = length_at + _UOFFSET.size
         self.capacity = (len(buffer) - self.vector_at) // spec.element_bytes
 
-    def write(self, buffer: memoryview, values: tuple[object, ...], length: int, sequence: int) -> None:
-        """Patch everything in: length, scalars, and the sequence last, so that a half-written slot says 0."""
-        if length > self.capacity:
-            raise ValueError(f"{length} elements do not fit a vector laid out for {self.capacity}")
-        _SEQUENCE.pack_into(buffer, self._sequence_at, 0)
-        _UOFFSET.pack_into(buffer, self.length_at, length)
-        order = self._order
-        self._pack.pack_into(buffer, self._scalars_at, *[values[i] for i in order])
-        _SEQUENCE.pack_into(buffer, self._sequence_at, sequence)
+    def write(self, values: tuple[object, ...], length: int, sequence: int) -> None:
+        """Patch everything in, the sequence last: a slot whose publisher was killed half way is UNFINISHED.
 
-    def read(self, buffer: memoryview) -> tuple[int, int, list[object]]:
-        """Return sequence, vector length and scalars in their order. CorruptError: a length beyond the capacity."""
-        length = _UOFFSET.unpack_from(buffer, self.length_at)[0]
+        `length` elements must have been written before; whoever wrote them knows that they fit.
+        """
+        self._pack(*values, self._vector_offset, length)
+        self._commit(sequence)
+
+    def read(self) -> tuple[Any, ...]:
+        """Return sequence, scalars in their order, vector length. CorruptError: a length beyond the capacity, or a
+        vector elsewhere.
+        """
+        *values, offset, length = self._unpack()
+        if offset != self._vector_offset:
+            raise CorruptError(f"its vector has moved from {self._vector_offset} to {offset}")
         if length > self.capacity:
             raise CorruptError(f"a vector claims {length} elements where {self.capacity} were laid out")
-        raw = self._pack.unpack_from(buffer, self._scalars_at)
-        return self.sequence(buffer), length, [raw[i] for i in self._unorder]
+        return *values, length
 
-    def sequence(self, buffer: memoryview) -> int:
-        value: int = _SEQUENCE.unpack_from(buffer, self._sequence_at)[0]
+    @property
+    def sequence(self) -> int:
+        value: int = self._read_sequence()[0]
         return value
 
-    def _follow(self, buffer: memoryview, at: int, source: str) -> int:
-        target = at + int(_UOFFSET.unpack_from(buffer, at)[0])
-        if target > len(buffer) - _UOFFSET.size:
-            raise CorruptError(f"{source}: an offset points outside of the buffer")
-        return target
 
-    def _lay_out_scalars(self, places: list[tuple[int, str]], others: tuple[int, ...], source: str) -> None:
-        """One struct over all scalars, in the order in which they lie, with the gaps as padding (which packs as zeros,
-        so nothing else may lie there).
-        """
-        by_place = sorted(range(len(places)), key=lambda i: places[i][0])
-        code = "<"
-        at = start = places[by_place[0]][0]
-        for i in by_place:
-            position, kind = places[i]
-            if position < at or any(at <= other < position for other in others):
-                raise CorruptError(f"{source}: its scalars are not one block: laid out by something else")
-            code += "x" * (position - at) + kind
-            at = position + struct.calcsize(f"<{kind}")
-        self._scalars_at = start
-        self._pack = struct.Struct(code)
-        self._order = tuple(by_place)
-        unorder = [0] * len(by_place)
-        for rank, i in enumerate(by_place):
-            unorder[i] = rank
-        self._unorder = tuple(unorder)
+class _Places:
+    """A buffer's root table and the places of its fields, as its vtable names them."""
+
+    def __init__(self, buffer: memoryview, source: str) -> None:
+        self._buffer = buffer
+        self._source = source
+        self._table = _follow(buffer, 0, source)
+        self._vtable = self._table - _SOFFSET.unpack_from(buffer, self._table)[0]
+        if not 0 <= self._vtable <= len(buffer) - 4:
+            raise CorruptError(f"{source}: its vtable lies outside of the buffer")
+        self._vtable_bytes = _VOFFSET.unpack_from(buffer, self._vtable)[0]
+        if self._vtable + self._vtable_bytes > len(buffer):
+            raise CorruptError(f"{source}: its vtable ends outside of the buffer")
+
+    def of(self, field_id: int, size: int) -> int:
+        """Return where `size` bytes of a field lie."""
+        entry = 4 + 2 * field_id
+        offset = 0
+        if entry + 2 <= self._vtable_bytes:
+            offset = int(_VOFFSET.unpack_from(self._buffer, self._vtable + entry)[0])
+        if offset == 0:
+            raise CorruptError(f"{self._source}: field {field_id} has no place (was it built without ForceDefaults?)")
+        if self._table + offset + size > len(self._buffer):
+            raise CorruptError(f"{self._source}: field {field_id} lies outside of the buffer")
+        return self._table + offset
+
+
+def _follow(buffer: memoryview, at: int, source: str) -> int:
+    """Return where the offset at `at` points: four bytes there lie inside of the buffer."""
+    target = at + int(_UOFFSET.unpack_from(buffer, at)[0])
+    if target > len(buffer) - _UOFFSET.size:
+        raise CorruptError(f"{source}: an offset points outside of the buffer")
+    return target

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from appliance.ipc import channel_file
-from appliance.ipc.errors import CorruptError
+from appliance.ipc.errors import CorruptError, LoanError
 from appliance.ipc.protocol import (
     DESCRIPTOR_BYTES,
     NOBODY,
@@ -49,24 +49,29 @@ class Publisher(Generic[W]):
         writer: Callable[[memoryview, str], W],
     ) -> None:
         self.channel = channel
+        names = channel.subscribers
         with contextlib.ExitStack() as undo:
-            lock = hold(folder.publisher_lock(channel), PREDECESSOR_PATIENCE_S)
-            undo.callback(os.close, lock)
-            names = channel.subscribers
-            self._seats = [SeatView(folder.seat(channel, name)) for name in names]
+            undo.callback(os.close, hold(folder.publisher_lock(channel), PREDECESSOR_PATIENCE_S))
+            self._seats: list[SeatView] = []
+            for name in names:
+                self._seats.append(SeatView(folder.seat(channel, name)))
+                undo.callback(self._seats[-1].close)
             self._queues: list[Queue] = []
             for name in names:
                 self._queues.append(Queue(folder.descriptor_queue(channel, name), 1, DESCRIPTOR_BYTES))
                 undo.callback(self._queues[-1].close)
             self._releases = Queue(folder.release_queue(channel), RELEASE_DEPTH, RELEASE_BYTES)
             undo.callback(self._releases.close)
-            self._file = channel_file.create(folder.channel_file(channel), len(names) + SPARE_SLOTS, template)
-            self._writers = [writer(self._file.slot(i), self._file.source(i)) for i in range(self._file.header.slots)]
-            self._file.rename(folder.channel_file(channel))
+            file = channel_file.create(folder.channel_file(channel), len(names) + SPARE_SLOTS, template)
+            undo.callback(file.close)
+            self._writers = [writer(file.slot(i), file.source(i)) for i in range(file.header.slots)]
+            for each in self._writers:
+                undo.callback(each.let_go)
+            file.rename(folder.channel_file(channel))
             for queue in self._queues:  # announcements of the file before this one
                 while queue.receive() is not None:
                     pass
-            self._ledger = Ledger(self._file.header.generation, len(names))
+            self._ledger = Ledger(file.header.generation, len(names))
             self._undo = undo.pop_all()
 
     @property
@@ -94,8 +99,13 @@ class Publisher(Generic[W]):
         return writer
 
     def send(self, writer: W) -> None:
-        """Announce the slot as the newest publication to everyone who sits there."""
+        """Announce the slot as the newest publication to everyone who sits there.
+
+        LoanError: it was not written since it was borrowed, or was sent already; nothing has been announced.
+        """
         ledger = self._ledger
+        if writer.sequence != ledger.sequence + 1 or not writer.is_written:
+            raise LoanError(f"{self.channel}: send what was borrowed and written, once")
         ledger.next_sequence(writer.slot)
         for i, queue in enumerate(self._queues):
             if (message := queue.receive()) is not None:
@@ -107,10 +117,8 @@ class Publisher(Generic[W]):
                 ledger.cancel(i)
 
     def close(self) -> None:
-        """Stop publishing; what was sent can still be read."""
-        for writer in self._writers:
-            writer.let_go()
-        self._file.close()
-        for seat in self._seats:
-            seat.close()
+        """Stop publishing; what was sent can still be read. A second time does nothing.
+
+        BufferError: an array made from a slot's `data` is still alive; the rest is closed all the same.
+        """
         self._undo.close()

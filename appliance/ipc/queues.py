@@ -14,6 +14,8 @@ _HINTS = {
     "fit one IPC namespace; raise it, or look for leftovers of killed instances",
     errno.EINVAL: "fs.mqueue.msg_max or msgsize_max is below what the mailbox needs (10 messages of 32 bytes)",
     errno.EACCES: "a queue of that name belongs to another user",
+    errno.ENOMEM: "the kernel has no memory for it",
+    errno.ENAMETOOLONG: "shorten the instance's or the camera's name",
 }
 
 _TEXTS = {"maximum number of files open": errno.EMFILE, "Insufficient space": errno.ENOSPC}
@@ -37,6 +39,14 @@ class Queue:
             raise QueueError(f"cannot open the message queue {name}: {error}; {hint}") from error
         self._queue.block = False
         self.name = name
+        found = (self._queue.max_messages, self._queue.max_message_size)
+        if found != (depth, message_bytes):  # it was there already, made by somebody else
+            self._queue.close()
+            raise QueueError(
+                f"the message queue {name} holds {found[0]} messages of {found[1]} bytes where {depth} of "
+                f"{message_bytes} belong: another program or version has left it; `porchlight doctor` says how to "
+                "remove it"
+            )
 
     def fileno(self) -> int:
         """Return the descriptor: readable for poll, epoll and asyncio while a message waits."""

@@ -22,6 +22,7 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 -- POSIX shared memory's mount, t
 _SEAT = ".seat"
 _LOCK = ".lock"
 _RELEASES = "releases"
+_INSTANCE_LOCK = "supervisor.lock"
 
 
 class RunFolder:
@@ -44,7 +45,7 @@ class RunFolder:
         deadline = time.monotonic() + 2  # a supervisor that is just going away removes the folder under our feet
         while True:
             self._make()
-            lock = self.path / "supervisor.lock"
+            lock = self.path / _INSTANCE_LOCK
             try:
                 self._instance_lock = hold(lock)
                 if lock.exists() and os.fstat(self._instance_lock).st_ino == lock.stat().st_ino:
@@ -68,8 +69,14 @@ class RunFolder:
             )
 
     def remove(self) -> None:
-        """Leave nothing behind: queues, files, folder."""
-        self._sweep(keep=None)
+        """Leave nothing behind: queues, files, folder. Whoever claims the instance in the same moment keeps what he has
+        made: the lock goes last, and the folder only if it is empty.
+        """
+        lock = self.path / _INSTANCE_LOCK
+        self._sweep(keep=lock)
+        lock.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
         if self._instance_lock is not None:
             os.close(self._instance_lock)
             self._instance_lock = None
@@ -103,7 +110,7 @@ class RunFolder:
     def _queue(self, kind: str, name: str) -> str:
         return f"/{self.path.name}.{kind}.{name}"
 
-    def _sweep(self, keep: Path | None) -> None:
+    def _sweep(self, keep: Path) -> None:
         if not self.path.exists():
             return
         for file in self.path.glob("*/*"):
@@ -113,9 +120,6 @@ class RunFolder:
                 _unlink_queue(self._queue(file.parent.name, f"{camera}.{_RELEASES}"))
             elif file.suffix == _LOCK:
                 _unlink_queue(self._queue(file.parent.name, f"{file.stem}.{_RELEASES}"))
-        if keep is None:
-            shutil.rmtree(self.path, ignore_errors=True)
-            return
         for entry in self.path.iterdir():
             if entry.is_dir():
                 shutil.rmtree(entry, ignore_errors=True)

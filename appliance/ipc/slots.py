@@ -7,14 +7,13 @@ read before they use it; a view into a slot never leaves without its loan.
 from __future__ import annotations
 
 from pickle import PickleBuffer
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
 from appliance.ipc.errors import CorruptError
 from appliance.ipc.layout import Layout, TableSpec
 from appliance.ipc.templates import (
-    DETECTION_BYTES,
     DETECTIONS,
     FRAME,
     MAX_DETECTIONS,
@@ -23,6 +22,7 @@ from appliance.ipc.templates import (
     TRANSITION,
 )
 from appliance.messages import (
+    ROW_BYTES,
     CameraState,
     Clock,
     Detections,
@@ -30,13 +30,15 @@ from appliance.messages import (
     FrameInfo,
     Mode,
     PixelFormat,
+    Rows,
     SentryState,
     TraceContext,
     Transition,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+_MOST_ROW_BYTES = MAX_DETECTIONS * ROW_BYTES
+_FORMATS = tuple(PixelFormat)
+_CLOCKS = tuple(Clock)
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -61,8 +63,13 @@ class SlotWriter(Generic[T]):
         self.sequence = 0
         self.slot = 0
 
+    @property
+    def is_written(self) -> bool:
+        """Whether the slot holds what it was borrowed for."""
+        return self._layout.sequence == self.sequence
+
     def let_go(self) -> None:
-        """End every view into the slot, so that its file can be unmapped."""
+        """End every view into the slot, so that its file can be unmapped. BufferError: one is in use elsewhere."""
 
 
 class FrameWriter(SlotWriter[Frame]):
@@ -76,9 +83,10 @@ class FrameWriter(SlotWriter[Frame]):
         self.data = buffer[start : start + self._layout.capacity]
 
     def write(self, info: FrameInfo, length: int) -> None:
-        """Finish the slot: the picture is `length` bytes of `data`."""
-        values = (*_frame_values(info)[:5], _trace_bytes(info), info.format, info.clock)
-        self._layout.write(self._buffer, values, length, self.sequence)
+        """Finish the slot: the picture is `length` bytes of `data`. ValueError: more than it has."""
+        if length > len(self.data):
+            raise ValueError(f"{length} bytes do not fit a slot laid out for {len(self.data)}")
+        self._layout.write(info, length, self.sequence)
 
     def let_go(self) -> None:
         self.data.release()
@@ -89,33 +97,20 @@ class DetectionsWriter(SlotWriter[Detections]):
 
     def __init__(self, buffer: memoryview, source: str) -> None:
         super().__init__(buffer, source)
-        rows = buffer[self._layout.vector_at :][: MAX_DETECTIONS * DETECTION_BYTES]
-        self._floats: Any = np.frombuffer(rows, "<f4").reshape(MAX_DETECTIONS, 6)
-        self._ids: Any = np.frombuffer(rows, "<i4").reshape(MAX_DETECTIONS, 6)
+        self._rows = buffer[self._layout.vector_at :]
 
     def write(self, detections: Detections) -> None:
-        """Finish the slot: boxes, scores and class ids as three strided copies into one block."""
-        count = min(len(detections.scores), MAX_DETECTIONS)
-        self._floats[:count, :4] = detections.boxes[:count]
-        self._floats[:count, 4] = detections.scores[:count]
-        self._ids[:count, 5] = detections.class_ids[:count]
-        info = detections.frame
-        number, captured, wall, width, height = _frame_values(info)
-        values = (
-            number,
-            captured,
-            wall,
-            detections.infer_ns,
-            width,
-            height,
-            _trace_bytes(info),
-            info.format,
-            info.clock,
-        )
-        self._layout.write(self._buffer, values, count, self.sequence)
+        """Finish the slot: the rows are copied as one block; of more than there is room for, the first."""
+        info, rows, infer_ns = detections
+        data = rows.data
+        length = len(data)
+        if length > _MOST_ROW_BYTES:
+            data, length = data[:_MOST_ROW_BYTES], _MOST_ROW_BYTES
+        self._rows[:length] = data
+        self._layout.write((*info, infer_ns), length // ROW_BYTES, self.sequence)
 
     def let_go(self) -> None:
-        del self._floats, self._ids
+        self._rows.release()
 
 
 class StateWriter(SlotWriter[CameraState]):
@@ -141,7 +136,7 @@ class StateWriter(SlotWriter[CameraState]):
             state.mode,
             state.known,
         )
-        self._layout.write(self._buffer, values, len(rows), self.sequence)
+        self._layout.write(values, len(rows), self.sequence)
 
 
 class _Reader:
@@ -152,17 +147,18 @@ class _Reader:
         self._layout = Layout(buffer, self.spec, source)
         self._source = source
 
-    def _read(self, sequence: int) -> tuple[int, list[Any]]:
+    def _read(self, sequence: int) -> tuple[Any, ...]:
+        """Return the scalars in their order, and the vector's length."""
         try:
-            found, length, scalars = self._layout.read(self._buffer)
+            found, *values = self._layout.read()
         except CorruptError as error:
             raise CorruptError(f"{self._source}: {error}") from None
         if found != sequence:
             raise CorruptError(f"{self._source}: holds publication {found} where {sequence} was announced")
-        return length, scalars
+        return tuple(values)
 
     def sequence(self) -> int:
-        return self._layout.sequence(self._buffer)
+        return self._layout.sequence
 
     def let_go(self) -> None:
         """Nothing to end: the value is a copy."""
@@ -174,10 +170,12 @@ class FrameReader(_Reader):
     _view: memoryview | None = None
 
     def value(self, sequence: int) -> Frame:
-        length, (number, captured, wall, width, height, trace, fmt, clock) = self._read(sequence)
-        info = _info(self._source, (number, captured, wall, width, height), trace, fmt, clock)
-        if info.format is not PixelFormat.JPEG and length != info.format.raw_size(width, height):
-            raise CorruptError(f"{self._source}: {length} bytes are no {info.format.name} of {width}x{height}")
+        *values, length = self._read(sequence)
+        info = _info(self._source, values)
+        if info.format is not PixelFormat.JPEG and length != info.format.raw_size(info.width, info.height):
+            raise CorruptError(
+                f"{self._source}: {length} bytes are no {info.format.name} of {info.width}x{info.height}"
+            )
         start = self._layout.vector_at
         self._picture = self._buffer[start : start + length]
         # Slices and numpy arrays of a memoryview share its claim on the memory, and releasing it does not notice them.
@@ -196,21 +194,17 @@ class DetectionsReader(_Reader):
     spec = DETECTIONS
 
     def value(self, sequence: int) -> Detections:
-        length, scalars = self._read(sequence)
-        number, captured, wall, infer_ns, width, height, trace, fmt, clock = scalars
+        *values, infer_ns, length = self._read(sequence)
         start = self._layout.vector_at
-        block = bytes(self._buffer[start : start + length * DETECTION_BYTES])
-        floats = np.frombuffer(block, "<f4").reshape(length, 6)
-        ids = np.frombuffer(block, "<i4").reshape(length, 6)
-        info = _info(self._source, (number, captured, wall, width, height), trace, fmt, clock)
-        return Detections(info, floats[:, :4], floats[:, 4], ids[:, 5], infer_ns)
+        rows = Rows(bytes(self._buffer[start : start + length * ROW_BYTES]))
+        return Detections(_info(self._source, values), rows, infer_ns)
 
 
 class StateReader(_Reader):
     spec = STATE
 
     def value(self, sequence: int) -> CameraState:
-        length, (observed, sighting_ns, count, misses, state, mode, known) = self._read(sequence)
+        observed, sighting_ns, count, misses, state, mode, known, length = self._read(sequence)
         start = self._layout.vector_at
         rows = np.frombuffer(bytes(self._buffer[start : start + length * TRANSITION.itemsize]), TRANSITION)
         try:
@@ -232,27 +226,9 @@ class StateReader(_Reader):
             raise CorruptError(f"{self._source}: {error}") from None
 
 
-def _frame_values(info: FrameInfo) -> tuple[int, int, int, int, int]:
-    return info.frame_number, info.captured_ns, info.wall_ns, info.width, info.height
-
-
-def _trace_bytes(info: FrameInfo) -> bytes:
-    trace = info.trace
-    return trace.trace_id + trace.span_id + bytes((trace.flags,))
-
-
-def _info(source: str, values: Sequence[int], trace: bytes, fmt: int, clock: int) -> FrameInfo:
-    number, captured, wall, width, height = values
+def _info(source: str, values: list[Any]) -> FrameInfo:
+    number, captured, wall, width, height, fmt, clock, trace = values
     try:
-        return FrameInfo(
-            number,
-            captured,
-            wall,
-            width,
-            height,
-            PixelFormat(fmt),
-            Clock(clock),
-            TraceContext(trace[:16], trace[16:24], trace[24]),
-        )
-    except ValueError as error:
-        raise CorruptError(f"{source}: {error}") from None
+        return FrameInfo(number, captured, wall, width, height, _FORMATS[fmt], _CLOCKS[clock], TraceContext(trace))
+    except IndexError:
+        raise CorruptError(f"{source}: no pixel format {fmt}, or no clock {clock}, is known") from None

@@ -1,6 +1,7 @@
 """What a slot holds before anything was published: for each channel a finished FlatBuffer at its largest size.
 
-Made once per channel file by the official builder. Field ids count the fields in their .fbs file from 0.
+Made once per channel file by the official builder, which lays out from the end to the beginning: what is added first
+lies last. Field ids count the fields in their .fbs file from 0.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ import numpy as np
 from appliance.ipc.generated import CameraState, Detections, Frame
 from appliance.ipc.generated.TraceContext import CreateTraceContext
 from appliance.ipc.layout import TableSpec
+from appliance.messages import ROW_BYTES
 
 MAX_DETECTIONS = 300
 MAX_TRANSITIONS = 16
-DETECTION_BYTES = 24
 TRANSITION = np.dtype(
     {
         "names": ["frame_number", "captured_ns", "wall_ns", "confidence", "previous", "state"],
@@ -25,29 +26,15 @@ TRANSITION = np.dtype(
         "itemsize": 32,
     }
 )
-_TRACE_CODE = "25s"  # trace_id, span_id, flags: the struct TraceContext in one piece
+_TRACE = "25s"  # trace_id, span_id, flags: the struct TraceContext
+_INFO = ("Q", "Q", "Q", "I", "I", "B", "B", _TRACE)  # a FrameInfo, field by field
 
-FRAME = TableSpec(
-    b"PLF1",
-    scalars=((1, "Q"), (2, "Q"), (3, "Q"), (4, "I"), (5, "I"), (6, _TRACE_CODE), (7, "B"), (8, "B")),
-    vector=9,
-    element_bytes=1,
-)
+FRAME = TableSpec(b"PLF1", scalars=tuple(zip((1, 2, 3, 4, 5, 7, 8, 6), _INFO, strict=True)), vector=9, element_bytes=1)
 DETECTIONS = TableSpec(
     b"PLD1",
-    scalars=(
-        (1, "Q"),
-        (2, "Q"),
-        (3, "Q"),
-        (4, "Q"),
-        (5, "I"),
-        (6, "I"),
-        (7, _TRACE_CODE),
-        (8, "B"),
-        (9, "B"),
-    ),
+    scalars=(*zip((1, 2, 3, 5, 6, 8, 9, 7), _INFO, strict=True), (4, "Q")),
     vector=10,
-    element_bytes=DETECTION_BYTES,
+    element_bytes=ROW_BYTES,
 )
 STATE = TableSpec(
     b"PLS1",
@@ -64,37 +51,37 @@ def frame_template(max_bytes: int) -> bytes:
     data = builder.CreateByteVector(bytes(max_bytes))
     Frame.FrameStart(builder)
     Frame.FrameAddData(builder, data)
-    Frame.FrameAddSequence(builder, 0)
-    Frame.FrameAddFrameNumber(builder, 0)
-    Frame.FrameAddCapturedNs(builder, 0)
-    Frame.FrameAddWallNs(builder, 0)
-    Frame.FrameAddWidth(builder, 0)
-    Frame.FrameAddHeight(builder, 0)
     Frame.FrameAddTrace(builder, CreateTraceContext(builder, bytes(16), bytes(8), 0))
-    Frame.FrameAddFormat(builder, 0)
     Frame.FrameAddClock(builder, 0)
+    Frame.FrameAddFormat(builder, 0)
+    Frame.FrameAddHeight(builder, 0)
+    Frame.FrameAddWidth(builder, 0)
+    Frame.FrameAddWallNs(builder, 0)
+    Frame.FrameAddCapturedNs(builder, 0)
+    Frame.FrameAddFrameNumber(builder, 0)
+    Frame.FrameAddSequence(builder, 0)
     return _finish(builder, Frame.FrameEnd(builder), FRAME)
 
 
 def detections_template() -> bytes:
     """Return a finished Detections with room for MAX_DETECTIONS rows."""
-    builder = flatbuffers.Builder(MAX_DETECTIONS * DETECTION_BYTES + 512)
+    builder = flatbuffers.Builder(MAX_DETECTIONS * ROW_BYTES + 512)
     builder.ForceDefaults(True)
     Detections.DetectionsStartRowsVector(builder, MAX_DETECTIONS)
-    builder.Pad(MAX_DETECTIONS * DETECTION_BYTES)
+    builder.Pad(MAX_DETECTIONS * ROW_BYTES)
     rows = builder.EndVector()
     Detections.DetectionsStart(builder)
     Detections.DetectionsAddRows(builder, rows)
-    Detections.DetectionsAddSequence(builder, 0)
-    Detections.DetectionsAddFrameNumber(builder, 0)
-    Detections.DetectionsAddCapturedNs(builder, 0)
-    Detections.DetectionsAddWallNs(builder, 0)
     Detections.DetectionsAddInferNs(builder, 0)
-    Detections.DetectionsAddWidth(builder, 0)
-    Detections.DetectionsAddHeight(builder, 0)
     Detections.DetectionsAddTrace(builder, CreateTraceContext(builder, bytes(16), bytes(8), 0))
-    Detections.DetectionsAddFormat(builder, 0)
     Detections.DetectionsAddClock(builder, 0)
+    Detections.DetectionsAddFormat(builder, 0)
+    Detections.DetectionsAddHeight(builder, 0)
+    Detections.DetectionsAddWidth(builder, 0)
+    Detections.DetectionsAddWallNs(builder, 0)
+    Detections.DetectionsAddCapturedNs(builder, 0)
+    Detections.DetectionsAddFrameNumber(builder, 0)
+    Detections.DetectionsAddSequence(builder, 0)
     return _finish(builder, Detections.DetectionsEnd(builder), DETECTIONS)
 
 
@@ -107,14 +94,14 @@ def state_template() -> bytes:
     transitions = builder.EndVector()
     CameraState.CameraStateStart(builder)
     CameraState.CameraStateAddTransitions(builder, transitions)
-    CameraState.CameraStateAddSequence(builder, 0)
-    CameraState.CameraStateAddObservedFrame(builder, 0)
-    CameraState.CameraStateAddLastSightingNs(builder, 0)
-    CameraState.CameraStateAddPersonCount(builder, 0)
-    CameraState.CameraStateAddMisses(builder, 0)
-    CameraState.CameraStateAddState(builder, 0)
-    CameraState.CameraStateAddMode(builder, 0)
     CameraState.CameraStateAddKnown(builder, False)
+    CameraState.CameraStateAddMode(builder, 0)
+    CameraState.CameraStateAddState(builder, 0)
+    CameraState.CameraStateAddMisses(builder, 0)
+    CameraState.CameraStateAddPersonCount(builder, 0)
+    CameraState.CameraStateAddLastSightingNs(builder, 0)
+    CameraState.CameraStateAddObservedFrame(builder, 0)
+    CameraState.CameraStateAddSequence(builder, 0)
     return _finish(builder, CameraState.CameraStateEnd(builder), STATE)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from appliance.config import Sentry as SentrySettings
 from appliance.controller.eye import KEPT_TRANSITIONS, Eye, resumed
-from appliance.messages import CameraState, Detections, FrameInfo, Mode, PixelFormat, SentryState
+from appliance.messages import CameraState, Detections, FrameInfo, Mode, PixelFormat, Rows, SentryState
 
 SETTINGS = SentrySettings()
 SECOND = 1_000_000_000
@@ -21,12 +21,12 @@ def detections(number: int, *people: float, others: tuple[int, ...] = ()) -> Det
     """A frame a tenth of a second, with people of these scores and one thing for each class of `others`."""
     count = len(people) + len(others)
     frame = FrameInfo(number, number * SECOND // 10, SECOND + number, 640, 480, PixelFormat.JPEG)
-    return Detections(
-        frame,
+    rows = Rows.of(
         np.zeros((count, 4), np.float32),
         np.array([*people, *[0.99] * len(others)], np.float32),
         np.array([*[1] * len(people), *others], np.int32),
     )
+    return Detections(frame, rows)
 
 
 def see(eye: Eye, *frames: Detections, now_s: float = 1.0) -> Eye:

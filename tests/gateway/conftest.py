@@ -12,7 +12,7 @@ from hypothesis import settings
 
 from appliance.ipc.mailbox import publish_detections, publish_frames, publish_state
 from appliance.ipc.run_folder import RunFolder
-from appliance.messages import CameraState, Detections, FrameInfo, PixelFormat
+from appliance.messages import CameraState, Detections, FrameInfo, PixelFormat, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ def found_in(frame: FrameInfo, *rows: tuple[Any, float, int]) -> Detections:
     """Return detections: each row is (x1 y1 x2 y2, score, COCO category id); without any, one person."""
     rows = rows or (((1, 2, 30, 40), 0.9, PERSON),)
     boxes, scores, class_ids = zip(*rows, strict=True)
-    return Detections(frame, np.array(boxes, "f4"), np.array(scores, "f4"), np.array(class_ids, "i4"), 5 * MS)
+    return Detections(frame, Rows.of(np.array(boxes, "f4"), np.array(scores, "f4"), np.array(class_ids, "i4")), 5 * MS)
 
 
 class Stages:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.gateway.wire import Packet, unpack
-from appliance.messages import CameraState, Clock, FrameInfo, Mode, PixelFormat, SentryState
+from appliance.messages import CameraState, Clock, FrameInfo, Mode, PixelFormat, Rows, SentryState
 from tests.gateway.conftest import MS, a_frame, found_in
 
 NS = st.integers(0, 2**63 - 1)
@@ -71,8 +71,7 @@ def test_a_person_is_class_0_and_a_dog_17() -> None:
 
 
 def test_nobody_seen_is_an_empty_list_and_not_looked_yet_is_none() -> None:
-    nobody = found_in(a_frame(1))
-    nobody = type(nobody)(nobody.frame, nobody.boxes[:0], nobody.scores[:0], nobody.class_ids[:0])
+    nobody = found_in(a_frame(1))._replace(rows=Rows())
     looked = received(Packet("porch", a_frame(1), b"", nobody, None))
     assert (looked["detections"], looked["status"]) == ([], "complete")
     unlooked = received(Packet("porch", a_frame(1), b"", None, None))

@@ -47,7 +47,7 @@ def seen(street: Street) -> Detections:
 
 def test_detections_carry_their_frame_with_its_times_and_its_trace(inferring: Start, somebody: Path) -> None:
     running = inferring(somebody)
-    trace = TraceContext(bytes(range(16)), bytes(range(8)), 1)
+    trace = TraceContext.of(bytes(range(16)), bytes(range(8)), 1)
     shown = running.street.show(4711, PICTURE, trace=trace)
     found = seen(running.street)
     assert found.frame == shown
@@ -59,9 +59,9 @@ def test_boxes_are_in_the_pixels_of_the_camera(inferring: Start, somebody: Path)
     running = inferring(somebody)
     running.street.show(1, bytes(640 * 480 * 3 // 2), (640, 480), PixelFormat.I420)
     found = seen(running.street)
-    assert np.allclose(found.boxes, [[160, 120, 480, 360], [128, 312, 192, 408]], atol=1e-3)
-    assert found.scores == pytest.approx([0.880797, 0.731059], abs=1e-5)
-    assert found.class_ids.tolist() == [1, 18]
+    assert np.allclose(found.rows.boxes, [[160, 120, 480, 360], [128, 312, 192, 408]], atol=1e-3)
+    assert found.rows.scores == pytest.approx([0.880797, 0.731059], abs=1e-5)
+    assert found.rows.class_ids.tolist() == [1, 18]
 
 
 def test_what_the_model_sees_is_the_picture_of_that_frame(inferring: Start, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_what_the_model_sees_is_the_picture_of_that_frame(inferring: Start, tmp_
     scores = []
     for number, level in enumerate((0, 128, 255), 1):
         running.street.show(number, bytes([level]) * (32 * 32 * 3), (32, 32), PixelFormat.RGB24)
-        scores.append(float(seen(running.street).scores[0]))
+        scores.append(float(seen(running.street).rows.scores[0]))
     brightness = [float(np.mean((level / 255 - np.array([0.485, 0.456, 0.406])) / 0.225)) for level in (0, 128, 255)]
     assert scores == pytest.approx([1 / (1 + np.exp(-mean)) for mean in brightness], abs=0.01)
 
@@ -81,7 +81,7 @@ def test_a_frame_without_anybody_is_answered_too(inferring: Start, somebody: Pat
     shown = running.street.show(1, PICTURE)
     found = seen(running.street)
     assert found.frame == shown
-    assert found.boxes.shape == (0, 4)
+    assert found.rows.boxes.shape == (0, 4)
 
 
 @pytest.mark.parametrize("broken", [b"", b"no JPEG at all", PICTURE[:-30]], ids=["empty", "text", "truncated"])

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from appliance.inference.rfdetr import MEAN, STD, TOP_K, Preprocessor, Rows, postprocess
+from appliance.inference.rfdetr import MEAN, STD, TOP_K, Preprocessor, postprocess
+from appliance.messages import Rows
 
 PERSON = 1
 SIDES = st.integers(min_value=1, max_value=90)

@@ -6,6 +6,7 @@ import pytest
 
 from appliance.ipc.errors import CorruptError
 from appliance.ipc.protocol import DESCRIPTOR_BYTES, RELEASE_BYTES, RELEASE_DEPTH, Descriptor
+from appliance.messages import FrameInfo, PixelFormat
 from tests.ipc.mail import CAMERA, FRAMES, Mail, publish, received
 
 
@@ -41,7 +42,10 @@ def test_junk_in_the_queues_means_nothing(mail: Mail) -> None:
 def test_a_slot_that_is_not_what_was_announced_is_given_back(mail: Mail) -> None:
     publisher, subscriber = mail.both()
     for byte in range(10):
-        publisher.send(publisher.borrow())  # never written
+        writer = publisher.borrow()
+        writer.write(FrameInfo(1, 0, 0, 1, 1, PixelFormat.JPEG), 0)
+        publisher.send(writer)
+        writer._layout._commit(999)
         with pytest.raises(CorruptError, match=rf"{CAMERA} slot \d: holds publication"):
             subscriber.receive()
         publish(publisher, byte)

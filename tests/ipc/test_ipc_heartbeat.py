@@ -111,6 +111,13 @@ def test_a_full_file_system_is_an_error_and_leaves_the_heartbeat_before(
     assert read_heartbeats(folder)["capture"].health is Health.FAILED
 
 
+def test_another_version_is_refused_naming_both() -> None:
+    data = bytearray(encode(BEAT))
+    data[7:8] = b"9"
+    with pytest.raises(CorruptError, match=r"^here: holds .*PLH9.*reads b'PLH1'"):
+        decode(bytes(data), "here")
+
+
 def test_while_a_heartbeat_is_written_the_one_before_is_seen(
     folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,3 +100,25 @@ def test_an_error_on_its_way_out_does_not_keep_the_slot(mail: Mail) -> None:
         look(frame)
     publish(publisher, 2)
     assert received(subscriber) == 2
+
+
+def test_only_what_was_written_since_it_was_borrowed_can_be_sent_and_only_once(mail: Mail) -> None:
+    publisher, subscriber = mail.both()
+    with pytest.raises(LoanError, match="borrowed and written, once"):
+        publisher.send(publisher.borrow())
+    publish(publisher, 1)
+    with pytest.raises(LoanError, match="once"):
+        publisher.send(publisher._writers[0])
+    assert received(subscriber) == 1
+    assert received(subscriber) is None
+    assert publisher.lost == {"inference": 0, "gateway": 0}
+
+
+def test_a_publisher_may_be_closed_twice_and_lets_go_of_its_channel_though_an_array_lives(mail: Mail) -> None:
+    publisher = mail.publisher()
+    array = np.frombuffer(publisher.borrow().data, np.uint8)
+    with pytest.raises(BufferError):
+        publisher.close()
+    publisher.close()
+    assert array.sum() == 0
+    publish(mail.publisher(), 1)

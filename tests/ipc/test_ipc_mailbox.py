@@ -13,7 +13,7 @@ import numpy as np
 from appliance.ipc.mailbox import publish_detections, publish_state, subscribe_detections, subscribe_state
 from appliance.ipc.protocol import DESCRIPTOR_BYTES, RELEASE_BYTES, RELEASE_DEPTH
 from appliance.ipc.run_folder import RunFolder
-from appliance.messages import CameraState, Detections, FrameInfo, Mode, PixelFormat
+from appliance.messages import CameraState, Detections, FrameInfo, Mode, PixelFormat, Rows
 from tests.ipc.mail import CAMERA, FRAMES, SLOTS, Mail, only_byte, publish, received
 
 
@@ -175,7 +175,7 @@ def test_detections_and_states_are_copies_that_outlive_their_slot(
     for count in range(10):
         rows = detections.borrow()
         ones = np.ones(count, np.float32)
-        rows.write(Detections(info, np.full((count, 4), count, np.float32), ones, ones.astype(np.int32), 8))
+        rows.write(Detections(info, Rows.of(np.full((count, 4), count, np.float32), ones, ones.astype(np.int32)), 8))
         detections.send(rows)
         state = states.borrow()
         state.write(CameraState(mode=Mode.ALARMED, known=True, person_count=count))
@@ -185,5 +185,5 @@ def test_detections_and_states_are_copies_that_outlive_their_slot(
     for count, (found, state_read) in enumerate(kept):
         assert found is not None
         assert found.frame == info
-        assert found.boxes.tolist() == [[count] * 4] * count
+        assert found.rows.boxes.tolist() == [[count] * 4] * count
         assert state_read == CameraState(mode=Mode.ALARMED, known=True, person_count=count)

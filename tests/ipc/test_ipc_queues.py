@@ -86,3 +86,12 @@ def test_the_kernels_own_limit_of_bytes_is_named(name: str) -> None:
 def test_the_kernels_own_limit_of_depth_is_named(name: str) -> None:
     with pytest.raises(QueueError, match=f"{name}: .*msg_max"):
         Queue(name, 1 << 20, 32)
+
+
+@pytest.mark.parametrize(("depth", "size"), [(2, 32), (1, 24)])
+def test_a_queue_of_another_shape_under_this_name_is_refused_naming_both(name: str, depth: int, size: int) -> None:
+    with (
+        contextlib.closing(Queue(name, depth, size)),
+        pytest.raises(QueueError, match=f"{name} holds {depth} messages of {size} bytes where 1 of 32 belong"),
+    ):
+        Queue(name, 1, 32)

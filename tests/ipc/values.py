@@ -15,6 +15,7 @@ from appliance.messages import (
     Heartbeat,
     Mode,
     PixelFormat,
+    Rows,
     SentryState,
     SourceHealth,
     TraceContext,
@@ -30,7 +31,7 @@ SEQUENCES = st.integers(1, 2**64 - 1)
 FLOATS = st.floats(width=32, allow_nan=False)
 IDS = st.integers(-(2**31), 2**31 - 1)
 TRACES = st.builds(
-    TraceContext,
+    TraceContext.of,
     trace_id=st.binary(min_size=16, max_size=16),
     span_id=st.binary(min_size=8, max_size=8),
     flags=st.integers(0, 255),
@@ -67,9 +68,11 @@ def detections(draw: st.DrawFn) -> Detections:
     count = draw(st.one_of(st.integers(0, 3), st.integers(0, 300)))
     return Detections(
         frame=draw(infos(st.sampled_from(PixelFormat))),
-        boxes=draw(arrays(np.float32, (count, 4), elements=FLOATS)),
-        scores=draw(arrays(np.float32, count, elements=FLOATS)),
-        class_ids=draw(arrays(np.int32, count, elements=IDS)),
+        rows=Rows.of(
+            boxes=draw(arrays(np.float32, (count, 4), elements=FLOATS)),
+            scores=draw(arrays(np.float32, count, elements=FLOATS)),
+            class_ids=draw(arrays(np.int32, count, elements=IDS)),
+        ),
         infer_ns=draw(U64),
     )
 
