@@ -84,15 +84,16 @@ class Layout:
         self._commit(sequence)
 
     def read(self) -> tuple[Any, ...]:
-        """Return sequence, scalars in their order, vector length. CorruptError: a length beyond the capacity, or a
-        vector elsewhere.
+        """Return sequence, scalars in their order, the vector's offset and its length.
+
+        CorruptError: a length beyond the capacity, or a vector elsewhere.
         """
-        *values, offset, length = self._unpack()
-        if offset != self._vector_offset:
-            raise CorruptError(f"its vector has moved from {self._vector_offset} to {offset}")
-        if length > self.capacity:
-            raise CorruptError(f"a vector claims {length} elements where {self.capacity} were laid out")
-        return *values, length
+        values = self._unpack()
+        if values[-2] != self._vector_offset:
+            raise CorruptError(f"its vector has moved from {self._vector_offset} to {values[-2]}")
+        if values[-1] > self.capacity:
+            raise CorruptError(f"a vector claims {values[-1]} elements where {self.capacity} were laid out")
+        return values
 
     @property
     def sequence(self) -> int:

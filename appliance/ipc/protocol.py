@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from appliance.ipc.errors import CorruptError
 
-_DESCRIPTOR = struct.Struct("<QQQII")
-_RELEASE = struct.Struct("<QQII")
+_DESCRIPTOR = struct.Struct("<QQQI4x")
+_RELEASE = struct.Struct("<QQI4x")
 DESCRIPTOR_BYTES = _DESCRIPTOR.size
 RELEASE_BYTES = _RELEASE.size
 
@@ -31,8 +32,7 @@ NOBODY = 0
 """The epoch of a seat where nobody has sat yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptor:
+class Descriptor(NamedTuple):
     """Publisher to one subscriber: slot `slot` of the file with this generation holds publication `sequence`.
 
     It is meant for the process that sat down with `epoch`; any other drops it unread.
@@ -44,18 +44,16 @@ class Descriptor:
     slot: int
 
     def pack(self) -> bytes:
-        return _DESCRIPTOR.pack(self.generation, self.epoch, self.sequence, self.slot, 0)
+        return _DESCRIPTOR.pack(*self)
 
     @classmethod
     def unpack(cls, message: bytes) -> Descriptor:
         if len(message) != DESCRIPTOR_BYTES:
             raise CorruptError(f"a descriptor has {DESCRIPTOR_BYTES} bytes, this one {len(message)}")
-        generation, epoch, sequence, slot, _ = _DESCRIPTOR.unpack(message)
-        return cls(generation, epoch, sequence, slot)
+        return cls(*_DESCRIPTOR.unpack(message))
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(NamedTuple):
     """Subscriber `subscriber` (its index in the channel's list) to publisher: I have read `sequence`."""
 
     generation: int
@@ -63,14 +61,13 @@ class Release:
     subscriber: int
 
     def pack(self) -> bytes:
-        return _RELEASE.pack(self.generation, self.sequence, self.subscriber, 0)
+        return _RELEASE.pack(*self)
 
     @classmethod
     def unpack(cls, message: bytes) -> Release:
         if len(message) != RELEASE_BYTES:
             raise CorruptError(f"a release has {RELEASE_BYTES} bytes, this one {len(message)}")
-        generation, sequence, subscriber, _ = _RELEASE.unpack(message)
-        return cls(generation, sequence, subscriber)
+        return cls(*_RELEASE.unpack(message))
 
 
 @dataclass(slots=True)
@@ -110,11 +107,13 @@ class Ledger:
 
         The rules leave one free always; LookupError means that they were broken.
         """
-        lent = {slot for loans in self._loans for slot in loans.values()}
-        free = [slot for slot in range(len(self._written)) if slot not in lent]
-        if not free:
+        oldest, chosen = self.sequence + 1, -1
+        for slot, written in enumerate(self._written):
+            if written < oldest and not any(slot in loans.values() for loans in self._loans if loans):
+                oldest, chosen = written, slot
+        if chosen < 0:
             raise LookupError(f"no slot is free: loans {self._loans}")
-        return min(free, key=self._written.__getitem__)
+        return chosen
 
     def next_sequence(self, slot: int) -> int:
         """Step 3, done: `slot` holds the next publication. Return its sequence."""
@@ -123,7 +122,7 @@ class Ledger:
         return self.sequence
 
     def take_back(self, subscriber: int, descriptor: Descriptor) -> None:
-        """Step 4: this one was never read; its loan is cancelled, and one loss counted."""
+        """Step 4: this one was never read (it was still in the queue); its loan is cancelled, and one loss counted."""
         if descriptor.generation == self.generation and (
             self._loans[subscriber].pop(descriptor.sequence, None) is not None
         ):

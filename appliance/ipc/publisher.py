@@ -108,12 +108,15 @@ class Publisher(Generic[W]):
             raise LoanError(f"{self.channel}: send what was borrowed and written, once")
         ledger.next_sequence(writer.slot)
         for i, queue in enumerate(self._queues):
-            if (message := queue.receive()) is not None:
-                with contextlib.suppress(CorruptError):
-                    ledger.take_back(i, Descriptor.unpack(message))
             if ledger.epochs[i] == NOBODY:
                 continue
-            if not queue.send(ledger.lend(i, writer.slot).pack()):
+            message = ledger.lend(i, writer.slot).pack()
+            if queue.send(message):
+                continue
+            if (unread := queue.receive()) is not None:
+                with contextlib.suppress(CorruptError):
+                    ledger.take_back(i, Descriptor.unpack(unread))
+            if not queue.send(message):
                 ledger.cancel(i)
 
     def close(self) -> None:

@@ -96,6 +96,22 @@ class RunFolder:
     def release_queue(self, channel: Channel) -> str:
         return self._queue(channel.kind, f"{channel.camera}.{_RELEASES}")
 
+    def queues(self) -> list[str]:
+        """Return the queues that the folder's seats and locks stand for, whether they are there or not."""
+        names = set()
+        for file in self.path.glob("*/*"):
+            kind = file.parent.name
+            if file.suffix == _SEAT:
+                camera = file.stem.partition(".")[0]
+                names |= {self._queue(kind, file.stem), self._queue(kind, f"{camera}.{_RELEASES}")}
+            elif file.suffix == _LOCK:
+                names.add(self._queue(kind, f"{file.stem}.{_RELEASES}"))
+        return sorted(names)
+
+    def locks(self) -> list[Path]:
+        """Return the files of which the instance's live processes hold the lock; the supervisor's, always named, last."""
+        return [*self.path.glob(f"*/*{_SEAT}"), *self.path.glob(f"*/*{_LOCK}"), self.path / _INSTANCE_LOCK]
+
     @property
     def heartbeats(self) -> Path:
         return self.path / "heartbeats"
@@ -113,13 +129,8 @@ class RunFolder:
     def _sweep(self, keep: Path) -> None:
         if not self.path.exists():
             return
-        for file in self.path.glob("*/*"):
-            if file.suffix == _SEAT:
-                _unlink_queue(self._queue(file.parent.name, file.stem))
-                camera = file.stem.partition(".")[0]
-                _unlink_queue(self._queue(file.parent.name, f"{camera}.{_RELEASES}"))
-            elif file.suffix == _LOCK:
-                _unlink_queue(self._queue(file.parent.name, f"{file.stem}.{_RELEASES}"))
+        for queue in self.queues():
+            _unlink_queue(queue)
         for entry in self.path.iterdir():
             if entry.is_dir():
                 shutil.rmtree(entry, ignore_errors=True)

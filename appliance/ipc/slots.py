@@ -148,14 +148,14 @@ class _Reader:
         self._source = source
 
     def _read(self, sequence: int) -> tuple[Any, ...]:
-        """Return the scalars in their order, and the vector's length."""
+        """Return sequence, scalars in their order, the vector's offset and its length."""
         try:
-            found, *values = self._layout.read()
+            values = self._layout.read()
         except CorruptError as error:
             raise CorruptError(f"{self._source}: {error}") from None
-        if found != sequence:
-            raise CorruptError(f"{self._source}: holds publication {found} where {sequence} was announced")
-        return tuple(values)
+        if values[0] != sequence:
+            raise CorruptError(f"{self._source}: holds publication {values[0]} where {sequence} was announced")
+        return values
 
     def sequence(self) -> int:
         return self._layout.sequence
@@ -170,7 +170,8 @@ class FrameReader(_Reader):
     _view: memoryview | None = None
 
     def value(self, sequence: int) -> Frame:
-        *values, length = self._read(sequence)
+        values = self._read(sequence)
+        length = values[-1]
         info = _info(self._source, values)
         if info.format is not PixelFormat.JPEG and length != info.format.raw_size(info.width, info.height):
             raise CorruptError(
@@ -194,7 +195,8 @@ class DetectionsReader(_Reader):
     spec = DETECTIONS
 
     def value(self, sequence: int) -> Detections:
-        *values, infer_ns, length = self._read(sequence)
+        values = self._read(sequence)
+        *_, infer_ns, _, length = values
         start = self._layout.vector_at
         rows = Rows(bytes(self._buffer[start : start + length * ROW_BYTES]))
         return Detections(_info(self._source, values), rows, infer_ns)
@@ -204,7 +206,7 @@ class StateReader(_Reader):
     spec = STATE
 
     def value(self, sequence: int) -> CameraState:
-        observed, sighting_ns, count, misses, state, mode, known, length = self._read(sequence)
+        _, observed, sighting_ns, count, misses, state, mode, known, _, length = self._read(sequence)
         start = self._layout.vector_at
         rows = np.frombuffer(bytes(self._buffer[start : start + length * TRANSITION.itemsize]), TRANSITION)
         try:
@@ -226,8 +228,9 @@ class StateReader(_Reader):
             raise CorruptError(f"{self._source}: {error}") from None
 
 
-def _info(source: str, values: list[Any]) -> FrameInfo:
-    number, captured, wall, width, height, fmt, clock, trace = values
+def _info(source: str, values: tuple[Any, ...]) -> FrameInfo:
+    """Return the frame that a slot is of; its fields follow the sequence."""
+    _, number, captured, wall, width, height, fmt, clock, trace, *_ = values
     try:
         return FrameInfo(number, captured, wall, width, height, _FORMATS[fmt], _CLOCKS[clock], TraceContext(trace))
     except IndexError:

@@ -84,10 +84,13 @@ class Subscriber(Generic[T]):
             self._releases = Queue(folder.release_queue(channel), RELEASE_DEPTH, RELEASE_BYTES)
             undo.callback(self._releases.close)
             self._undo = undo.pop_all()
+        self._poller = select.poll()
+        self._poller.register(self._queue.fileno(), select.POLLIN)
         self._file: channel_file.ChannelFile | None = None
+        self._generation = -1  # of the file that is mapped; none yet
         self._readers: list[SlotReader[T]] = []
         self._held: SlotReader[T] | None = None
-        self._owed: Release | None = None
+        self._owed: bytes | None = None
         self._last = (0, 0)  # generation, sequence
         self.lost = 0
         """Publications that this subscriber never saw: the gaps in the sequence."""
@@ -97,7 +100,7 @@ class Subscriber(Generic[T]):
 
     def wait(self, timeout_s: float) -> Loan[T] | None:
         """Wait up to `timeout_s` for the newest publication; None where none came."""
-        if self._queue_ready(timeout_s):
+        if self._poller.poll(max(0, timeout_s) * 1000):
             return self.receive()
         return None
 
@@ -116,32 +119,33 @@ class Subscriber(Generic[T]):
         """
         if self._held is not None:
             raise LoanError(f"{self.channel}: receive only with empty hands")
-        if not self._pay():
+        if self._owed is not None and not self._pay():
             return None
         message = self._queue.receive()
         if message is None:
             return None
         descriptor = Descriptor.unpack(message)
-        if descriptor.epoch != self._registration.epoch:
+        generation, epoch, sequence, _ = descriptor
+        if epoch != self._registration.epoch:
             return None
         value = None
         try:
-            if self._open(descriptor.generation):
+            if generation == self._generation or self._open(generation):
                 value = self._read(descriptor)
         finally:
             if value is None:  # a slot that is announced but not read goes back too, or the publisher runs out of them
-                self._owe(descriptor.generation, descriptor.sequence)
+                self._owe(generation, sequence)
         if value is None:
             return None
-        self._count(descriptor)
-        return Loan(self, value, descriptor.sequence)
+        self._count(generation, sequence)
+        return Loan(self, value, sequence)
 
     def give_back(self, sequence: int) -> None:
         """Loan.release's other half."""
-        if self._held is None or self._file is None:
+        if self._held is None:
             raise LoanError(f"{self.channel}: nothing is on loan")
         self._let_go(self._held)
-        self._owe(self._file.header.generation, sequence)
+        self._owe(self._generation, sequence)
 
     def close(self) -> None:
         """Leave the seat. What is in hands is let go; the publisher learns of it from the next epoch.
@@ -177,19 +181,17 @@ class Subscriber(Generic[T]):
         self._held = None
 
     def _owe(self, generation: int, sequence: int) -> None:
-        self._owed = Release(generation, sequence, self._index)
+        self._owed = Release(generation, sequence, self._index).pack()
         self._pay()
 
     def _pay(self) -> bool:
         """Send the release that is owed; False while the queue has no room for it."""
-        if self._owed is not None and self._releases.send(self._owed.pack()):
+        if self._owed is not None and self._releases.send(self._owed):
             self._owed = None
         return self._owed is None
 
     def _open(self, generation: int) -> bool:
-        """Have the file with this generation mapped; False where the file of that name is another one."""
-        if self._file is not None and self._file.header.generation == generation:
-            return True
+        """Map the file with this generation; False where the file of that name is another one."""
         try:
             file = channel_file.open_for_reading(self._path)
         except FileNotFoundError:
@@ -201,19 +203,14 @@ class Subscriber(Generic[T]):
         if self._file is not None:
             self._readers = []
             self._file.close()
-        self._file, self._readers = file, readers
+        self._file, self._readers, self._generation = file, readers, generation
         return True
 
-    def _count(self, descriptor: Descriptor) -> None:
-        generation, sequence = self._last
-        if generation == descriptor.generation:
-            self.lost += descriptor.sequence - sequence - 1
-        self._last = (descriptor.generation, descriptor.sequence)
-
-    def _queue_ready(self, timeout_s: float) -> bool:
-        poller = select.poll()
-        poller.register(self._queue.fileno(), select.POLLIN)
-        return bool(poller.poll(max(0, timeout_s) * 1000))
+    def _count(self, generation: int, sequence: int) -> None:
+        last_generation, last_sequence = self._last
+        if last_generation == generation:
+            self.lost += sequence - last_sequence - 1
+        self._last = (generation, sequence)
 
 
 def _forget_locals(error: BaseException | None) -> None:
