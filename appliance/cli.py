@@ -1,4 +1,4 @@
-"""The command `porchlight`: run the appliance, run one stage, check the settings."""
+"""The command `porchlight`: run the appliance, run one stage, check the settings, examine the machine."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance import __version__
-from appliance.config import Camera, ConfigError, Settings, load
+from appliance import __version__, needs
+from appliance.config import Camera, ConfigError, Settings, Watch, load
+from appliance.edits import Edits
 from appliance.ipc.errors import IpcError
 from appliance.ipc.heartbeat import HeartbeatFile
 from appliance.ipc.run_folder import RunFolder
+from appliance.roster import Roster
 from appliance.stage import Pulse, StageContext, StageRefusedError, Watchdog, stop_on_signals, stop_with_supervisor
 from appliance.supervisor import NESTED_STOP_PATIENCE_S, REFUSED, STOP_PATIENCE_S, Child, ChildRefusedError, Supervisor
 from appliance.telemetry import set_up_logs
@@ -27,8 +29,6 @@ STAGES = ("inference", "gateway", "controller", "capture")
 FIRST = ("inference", "gateway")
 """These can be refused (a model, a taken port): they must be up before anything else starts."""
 FAILED = 1
-SLOTS_AND_MORE = 4
-"""Slots of a frame channel; an estimate: a raw picture of 1080 lines takes half as much again as the largest JPEG."""
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.command == "demo":
         return _demo(options)
+    if options.command == "doctor":
+        return _doctor(options)
     try:
         settings = load(options.config, os.environ)
     except ConfigError as error:
@@ -89,11 +91,21 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--camera", metavar="URL", help="another camera; needs --model")
     demo.add_argument("--model", type=Path, metavar="FILE", help="an RF-DETR model instead of the demo's own detector")
     command("check", "Check the settings and say what is wrong with them.")
+    doctor = command("doctor", "Find out why it does not start, and what a killed one has left.")
+    doctor.add_argument("--json", action="store_true", help="one JSON document instead of lines")
+    doctor.add_argument("--sweep", action="store_true", help="first remove what killed instances have left")
     stage = command("stage", "Run one stage in the foreground, as a container of k3s does.")
     stage.add_argument("name", choices=STAGES)
     stage.add_argument("--camera", help="capture: only this camera's process")
     stage.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
     return parser
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    """An examination of the machine: 0, or 1 where it found a problem."""
+    from appliance.doctor import command
+
+    return command.run(options.config, os.environ, sweep=options.sweep, as_json=options.json)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -135,15 +147,19 @@ def _run(options: argparse.Namespace, settings: Settings, exit_after_s: float | 
     folder = RunFolder(settings.instance)
     folder.claim()
     try:
-        folder.demand_room(sum(SLOTS_AND_MORE * camera.max_jpeg_bytes for camera in settings.cameras))
+        need = needs.shared_memory(settings.cameras)
+        folder.demand_room(need.start + need.renewal)
         context = _context("supervisor", settings, folder, supervised=False)
         log.info("porchlight %s, instance %s: watching %s", __version__, settings.instance, _names(settings))
-        children = [Child(name, ("stage", name, "--config", str(options.config))) for name in STAGES]
+        edits = Edits(options.config, settings, folder, os.environ)
+        supervisor = _supervisor(context)
+        for name in STAGES:
+            supervisor.add(Child(name, ("stage", name, "--config", str(edits.copy))))
         if exit_after_s is not None:
             timer = threading.Timer(exit_after_s, context.stop.set)
             timer.daemon = True
             timer.start()
-        _supervise(context, children, FIRST)
+        supervisor.run(FIRST, at_each_look=lambda: edits.look(supervisor))
     finally:
         folder.remove()
     log.info("stopped")
@@ -160,7 +176,8 @@ def _stage(options: argparse.Namespace, settings: Settings) -> int:
     set_up_logs(name, settings.telemetry.log_level)
     folder = RunFolder(settings.instance)
     folder.create()
-    context = _context(name, settings, folder, supervised=options.supervised)
+    watch = Watch(options.config, os.environ) if camera is None else None
+    context = _context(name, settings, folder, supervised=options.supervised, watch=watch)
     try:
         _work(options, context, camera)
     finally:
@@ -187,36 +204,49 @@ def _work(options: argparse.Namespace, context: StageContext, camera: Camera | N
 
         capture.run(context, camera)
     else:
-        arguments = ("stage", "capture", "--config", str(options.config), "--camera")
-        children = [Child(f"capture.{c.id}", (*arguments, c.id)) for c in context.settings.cameras]
-        _supervise(context, children, stop_patience_s=NESTED_STOP_PATIENCE_S)
+        _supervise_cameras(options, context)
 
 
-def _context(name: str, settings: Settings, folder: RunFolder, *, supervised: bool) -> StageContext:
+def _supervise_cameras(options: argparse.Namespace, context: StageContext) -> None:
+    """The capture stage: a process for each camera, as the settings name them."""
+    supervisor = _supervisor(context, NESTED_STOP_PATIENCE_S)
+
+    def started(camera: Camera) -> Child:
+        arguments = ("stage", "capture", "--config", str(options.config), "--camera", camera.id)
+        child = Child(f"capture.{camera.id}", arguments)
+        supervisor.add(child)
+        return child
+
+    children = Roster(started, supervisor.drop)
+    children.follow(context.settings.cameras)
+
+    def follow_settings() -> None:
+        if (edited := context.edited()) is not None:
+            children.follow(edited.cameras)
+
+    supervisor.run(at_each_look=follow_settings)
+
+
+def _context(
+    name: str, settings: Settings, folder: RunFolder, *, supervised: bool, watch: Watch | None = None
+) -> StageContext:
     stop = stop_on_signals()
     if supervised:
         stop_with_supervisor(stop)
     pulse = Pulse(HeartbeatFile(folder, name), name)
     pulse.watchdog = Watchdog(folder.path / f"{name}.hung", settings.supervisor.silence_seconds)
     pulse.beat(now=True)
-    return StageContext(settings, folder, pulse, stop)
+    return StageContext(settings, folder, pulse, stop, watch)
 
 
-def _supervise(
-    context: StageContext,
-    children: Sequence[Child],
-    first: Sequence[str] = (),
-    stop_patience_s: float = STOP_PATIENCE_S,
-) -> None:
+def _supervisor(context: StageContext, stop_patience_s: float = STOP_PATIENCE_S) -> Supervisor:
     settings = context.settings.supervisor
-    supervisor = Supervisor(
+    return Supervisor(
         context,
-        children,
         restart_most_s=settings.restart_seconds_max,
         silence_s=settings.silence_seconds,
         stop_patience_s=stop_patience_s,
     )
-    supervisor.run(first)
 
 
 def _names(settings: Settings) -> str:

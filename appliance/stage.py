@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
-    from appliance.config import Settings
+    from appliance.config import Settings, Watch
     from appliance.ipc.heartbeat import HeartbeatFile
     from appliance.ipc.run_folder import RunFolder
 
@@ -129,6 +129,12 @@ class StageContext:
     folder: RunFolder
     pulse: Pulse
     stop: Stop
+    watch: Watch | None = None
+    """Tells of edited settings; None: they stay as they are."""
+
+    def edited(self) -> Settings | None:
+        """Return edited settings, once. To be asked about once a second."""
+        return None if self.watch is None else self.watch.look()
 
 
 def stop_on_signals() -> Stop:

@@ -21,7 +21,7 @@ from appliance.ipc.heartbeat import HeartbeatFile, read_heartbeats
 from appliance.messages import Health
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from appliance.stage import StageContext
 
@@ -55,6 +55,11 @@ class Child:
     deaths: int = 0
     was_running: bool = False
     refused: bool = False
+    asked_to_end: bool = False
+    """Terminated on purpose: its death is no failure."""
+    leaving: bool = False
+    """And it is not started again."""
+    kill_at_s: float = float("inf")
 
 
 class ChildRefusedError(Exception):
@@ -62,12 +67,11 @@ class ChildRefusedError(Exception):
 
 
 class Supervisor:
-    """Keeps `children` alive until told to stop."""
+    """Keeps children alive until told to stop."""
 
     def __init__(
         self,
         context: StageContext,
-        children: Sequence[Child],
         *,
         restart_most_s: float,
         silence_s: float,
@@ -75,7 +79,7 @@ class Supervisor:
         program: Sequence[str] = PORCHLIGHT,
     ) -> None:
         self._folder = context.folder
-        self._children = children
+        self._children: list[Child] = []
         self._pulse = context.pulse
         self._stop = context.stop
         self._restart_most_s = restart_most_s
@@ -85,11 +89,12 @@ class Supervisor:
         self._looked_s = time.monotonic()
         self._pardon_until_s = 0.0
 
-    def run(self, first: Sequence[str] = ()) -> None:
+    def run(self, first: Sequence[str] = (), at_each_look: Callable[[], None] = lambda: None) -> None:
         """Start everything and stay until a stop; then end everything.
 
         The children named in `first` go first and must come up before the others start, so that a refused model or a
-        taken port starts nothing by half: ChildRefusedError.
+        taken port starts nothing by half: ChildRefusedError. `at_each_look` is called about twice a second; it may add,
+        drop and renew children.
         """
         try:
             self._start_first([child for child in self._children if child.name in first])
@@ -98,8 +103,32 @@ class Supervisor:
                 self._start_due()
                 self._wait(LOOK_EVERY_S)
                 self._look_for_silence()
+                at_each_look()
         finally:
             self._end_all()
+
+    def add(self, child: Child) -> None:
+        """Start one more."""
+        self._children.append(child)
+
+    def drop(self, child: Child) -> None:
+        """End one for good."""
+        child.leaving = True
+        self._ask_to_end(child)
+
+    def renew(self, name: str) -> None:
+        """End a child and start it again, with whatever it reads when it starts."""
+        for child in self._children:
+            if child.name == name:
+                self._ask_to_end(child)
+
+    def _ask_to_end(self, child: Child) -> None:
+        if child.process is None:
+            self._children = [one for one in self._children if not (one is child and child.leaving)]
+        elif not child.asked_to_end:
+            child.asked_to_end = True
+            child.kill_at_s = time.monotonic() + self._stop_patience_s
+            child.process.terminate()
 
     def _start_first(self, children: list[Child]) -> None:
         for child in children:
@@ -118,8 +147,13 @@ class Supervisor:
 
     def _start_due(self, only: Sequence[Child] | None = None) -> None:
         for child in self._children if only is None else only:
-            if child.process is None and time.monotonic() >= child.start_at_s and not self._stop:
+            due = time.monotonic() >= child.start_at_s and not self._is_preceded(child)
+            if child.process is None and due and not self._stop:
                 self._start(child)
+
+    def _is_preceded(self, child: Child) -> bool:
+        """Whether one of the same name is still on its way out."""
+        return any(other is not child and other.name == child.name and other.leaving for other in self._children)
 
     def _start(self, child: Child) -> None:
         try:
@@ -151,7 +185,7 @@ class Supervisor:
             if child.process is not None:
                 poller.register(child.pidfd, select.POLLIN)
         poller.poll(seconds * 1000)
-        for child in self._children:
+        for child in list(self._children):
             if child.process is not None and child.process.poll() is not None:
                 self._bury(child)
         self._pulse.beat()
@@ -163,7 +197,14 @@ class Supervisor:
         code = child.process.wait()
         self._close(child)
         HeartbeatFile(self._folder, child.name).remove()
+        if child.leaving:
+            self._children = [one for one in self._children if one is not child]
+            log.info("%s has ended", child.name)
+            return
         now = time.monotonic()
+        if child.asked_to_end:
+            child.asked_to_end, child.kill_at_s, child.deaths, child.start_at_s = False, float("inf"), 0, now
+            return
         if now - child.started_s > WELL_S:
             child.deaths = 0
         child.deaths += 1
@@ -187,6 +228,8 @@ class Supervisor:
         for child in self._children:
             if child.process is None:
                 continue
+            if now > child.kill_at_s:
+                child.process.kill()
             beat = beats.get(child.name)
             if beat is not None and beat.beat_ns / 1e9 >= child.started_s:
                 child.was_running |= beat.health is Health.RUNNING

@@ -57,6 +57,8 @@ def absent_parts() -> list[str]:
         "Chromium": shutil.which("chromium"),
         "Home Assistant": Path(os.environ.get("HA_PYTHON", "/opt/ha-venv/bin/python")).exists(),
         "flatc": shutil.which("flatc"),
+        "emulated machine with V4L2": shutil.which("qemu-system-x86_64")
+        and Path(os.environ.get("V4L2VM_HOME", "/opt/v4l2vm"), "root.ext4").exists(),
         "footage and models (../shared)": CLIP.exists() and MODEL.exists(),
     }
     return [name for name, there in parts.items() if not there]
@@ -217,7 +219,8 @@ class Appliance:
             if entry.name.isdigit():
                 with contextlib.suppress(OSError):
                     line = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
-                    if str(self.config) in line and all(word in line for word in words):
+                    ours = {str(self.config), str(self.run_folder / "settings.yaml")}.intersection(line)
+                    if ours and all(word in line for word in words):
                         found.append(int(entry.name))
         return found
 
@@ -226,7 +229,7 @@ class Appliance:
         name, _, camera = stage.partition(".")
         pids = set(self.pids("stage", name))
         with_camera = set(self.pids("stage", name, "--camera"))
-        chosen = with_camera if camera else pids - with_camera
+        chosen = set(self.pids("stage", name, "--camera", camera)) if camera else pids - with_camera
         return next(iter(chosen), None)
 
     def get(self, path: str) -> tuple[int, bytes]:

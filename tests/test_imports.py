@@ -15,7 +15,12 @@ HEAVY = {"onnxruntime", "av", "cv2", "simplejpeg", "aiohttp", "paho"}
     [
         ("appliance.cli", set()),
         ("appliance.controller.service", {"paho"}),
-        ("appliance.capture.service", {"av", "simplejpeg"}),
+        ("appliance.capture.service", set()),
+        ("appliance.capture.v4l2.source", {"simplejpeg"}),
+        ("appliance.capture.rtsp.source", {"av", "simplejpeg"}),
+        ("appliance.capture.http_mjpeg.source", {"aiohttp", "simplejpeg"}),
+        ("appliance.capture.file", {"av", "simplejpeg"}),
+        ("appliance.capture.synthetic.source", {"cv2", "simplejpeg"}),
         ("appliance.inference.service", {"onnxruntime", "cv2", "simplejpeg"}),
         ("appliance.gateway.service", {"aiohttp", "paho", "cv2", "simplejpeg"}),
     ],

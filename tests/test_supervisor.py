@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import secrets
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,17 @@ class Nursery:
         self.stop = Stop()
         self.error: BaseException | None = None
         self._thread: threading.Thread | None = None
+        self._deeds: queue.SimpleQueue[Callable[[Supervisor], None]] = queue.SimpleQueue()
+        self._supervisor: Supervisor | None = None
+
+    def ask(self, deed: Callable[[Supervisor], None]) -> None:
+        """Have it done in the supervisor's own thread, at its next look."""
+        self._deeds.put(deed)
+
+    def _do(self) -> None:
+        while not self._deeds.empty():
+            assert self._supervisor is not None
+            self._deeds.get()(self._supervisor)
 
     def start(self, *children: tuple[str, str], first: tuple[str, ...] = (), silence_s: float = 10) -> None:
         script = self.notes / "child.py"
@@ -69,15 +81,18 @@ class Nursery:
         instance = self.folder.path.name.removeprefix("porchlight-")
         supervisor = Supervisor(
             context,
-            [Child(name, (instance, str(self.notes), name, deed)) for name, deed in children],
             restart_most_s=1,
             silence_s=silence_s,
             program=(sys.executable, str(script)),
         )
 
+        self._supervisor = supervisor
+        for name, deed in children:
+            supervisor.add(Child(name, (instance, str(self.notes), name, deed)))
+
         def run() -> None:
             try:
-                supervisor.run(first)
+                supervisor.run(first, at_each_look=self._do)
             except ChildRefusedError as error:
                 self.error = error
 
@@ -172,3 +187,38 @@ def test_children_end_when_their_supervisor_is_gone(nursery: Nursery) -> None:
     assert child.stdin is not None
     child.stdin.close()
     assert child.wait(10) == 0
+
+
+def test_a_child_that_is_renewed_is_another_process_and_no_failure(nursery: Nursery) -> None:
+    nursery.start(("one", "work"), ("other", "work"))
+    wait_for("both run", 30, lambda: nursery.running("one") and nursery.running("other"))
+    nursery.ask(lambda supervisor: supervisor.renew("one"))
+    wait_for("another life", 30, lambda: len(nursery.pids("one")) == 2 and nursery.running("one"))
+    assert len(nursery.pids("other")) == 1
+    beat = read_heartbeats(nursery.folder).get("supervisor")
+    assert beat is not None
+    assert beat.counters.get("restarts.one", 0) == 0
+
+
+@pytest.mark.parametrize("deed", ["work", "deaf"])
+def test_a_child_that_is_dropped_ends_for_good_also_the_deaf(nursery: Nursery, deed: str) -> None:
+    nursery.start(("one", deed), ("other", "work"))
+    wait_for("both run", 30, lambda: nursery.running("one") and nursery.running("other"))
+    nursery.ask(lambda supervisor: supervisor.drop(supervisor._children[0]))
+    wait_for("it is gone", 30, lambda: not _lives(nursery.pids("one")[0]))
+    wait_for("and its heartbeat", 30, lambda: "one" not in read_heartbeats(nursery.folder))
+    assert len(nursery.pids("one")) == 1
+
+
+def test_a_child_of_the_same_name_waits_until_the_one_before_is_gone(nursery: Nursery) -> None:
+    nursery.start(("one", "deaf"))
+    wait_for("it runs", 30, lambda: nursery.running("one"))
+    instance = nursery.folder.path.name.removeprefix("porchlight-")
+
+    def replace(supervisor: Supervisor) -> None:
+        supervisor.drop(supervisor._children[0])
+        supervisor.add(Child("one", (instance, str(nursery.notes), "one", "work")))
+
+    nursery.ask(replace)
+    wait_for("the second one runs", 30, lambda: len(nursery.pids("one")) == 2 and nursery.running("one"))
+    assert not _lives(nursery.pids("one")[0])

@@ -6,10 +6,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import av
-import numpy as np
 import simplejpeg
-from av.video.reformatter import ColorRange
 
+from appliance.capture.i420 import copy_i420, i420_layout
 from appliance.capture.source import Grabbed, SourceError
 from appliance.messages import Clock, PixelFormat
 
@@ -64,16 +63,16 @@ class FileSource:
         if self._passes_jpeg:
             into[: len(self._picture)] = self._picture
             return len(self._picture)
-        frame = self._picture
-        if frame.format.name != "yuv420p" or frame.color_range == ColorRange.JPEG:
-            frame = frame.reformat(format="yuv420p", dst_color_range=ColorRange.MPEG)  # as all I420 here
-        return _copy_i420(frame, into)
+        return copy_i420(self._picture, into)
 
     def fileno(self) -> None:
         """There is always a frame."""
 
     def pace(self, fps: float | None) -> None:
         """Nothing to save."""
+
+    def counts(self) -> dict[str, float]:
+        return {}
 
     def close(self) -> None:
         self._picture = None
@@ -86,8 +85,8 @@ class FileSource:
             except ValueError as error:
                 raise SourceError(f"{self._settings.path} holds a broken JPEG: {error}") from error
             return width, height, PixelFormat.JPEG, len(self._picture)
-        width, height = self._picture.width & ~1, self._picture.height & ~1
-        return width, height, PixelFormat.I420, PixelFormat.I420.raw_size(width, height)
+        width, height, size = i420_layout(self._picture)
+        return width, height, PixelFormat.I420, size
 
     def _play(self) -> Iterator[tuple[int, Any]]:
         """Yield (scene time in ns, picture), round after round; scene time grows on where a loop begins again."""
@@ -118,20 +117,6 @@ class FileSource:
         for packet in self._container.demux(self._stream):
             if packet.size:
                 yield packet
-
-
-def _copy_i420(frame: Any, into: memoryview) -> int:
-    """Copy three planes into one packed picture: FFmpeg's rows are padded, ours are not."""
-    width, height = frame.width & ~1, frame.height & ~1
-    at = 0
-    for plane, (columns, rows) in zip(
-        frame.planes, ((width, height), (width // 2, height // 2), (width // 2, height // 2)), strict=True
-    ):
-        padded = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-        target = np.frombuffer(into[at : at + columns * rows], np.uint8).reshape(rows, columns)
-        np.copyto(target, padded[:rows, :columns])
-        at += columns * rows
-    return at
 
 
 def _words(error: Exception) -> str:

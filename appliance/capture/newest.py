@@ -21,13 +21,14 @@ class Newest(Generic[T]):
     """Runs `read` in a thread, and keeps only the latest of what it yields: a slow taker loses the rest, counted."""
 
     def __init__(self, read: Callable[[], Iterable[T]], name: str) -> None:
-        """`read` must end soon after `closing` is set. What it raises as SourceError, `take` raises again."""
+        """`read` must end soon after `closing` is set. What it says in a SourceError, `take` says in one of its own."""
         self.closing = threading.Event()
         self.lost = 0
         self._read = read
         self._lock = threading.Lock()
         self._latest: T | None = None
-        self._error: SourceError | None = None
+        self._error: str | None = None
+        """Words only: an error of `read` would hold its frames, and what is in them, for as long as this lives."""
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -43,7 +44,7 @@ class Newest(Generic[T]):
         with self._lock:
             latest, self._latest = self._latest, None
             if latest is None and self._error is not None:
-                raise self._error  # the bell stays up: so it is said again to whoever asks again
+                raise SourceError(self._error)  # the bell stays up: so it is said again to whoever asks again
             if self._error is None:
                 self._silence()
         return latest
@@ -52,6 +53,7 @@ class Newest(Generic[T]):
         self.closing.set()
         self._thread.join(PATIENCE_S)
         with self._lock:
+            self._latest = None
             if self._bell >= 0:
                 os.close(self._bell)
                 self._bell = -1
@@ -62,11 +64,11 @@ class Newest(Generic[T]):
                 if self.closing.is_set():
                     return
                 self._put(one)
-            self._fail(SourceError("the stream has ended"))
+            self._fail("the stream has ended")
         except SourceError as error:
-            self._fail(error)
+            self._fail(str(error))
         except BaseException as error:  # a thread that dies unheard would look like a camera that is silent
-            self._fail(SourceError(f"reading failed: {error!r}"))
+            self._fail(f"reading failed ({type(error).__name__})")  # no more of it: it may hold the URL
             raise
 
     def _put(self, one: T) -> None:
@@ -76,7 +78,7 @@ class Newest(Generic[T]):
             self._latest = one
             self._ring()
 
-    def _fail(self, error: SourceError) -> None:
+    def _fail(self, error: str) -> None:
         with self._lock:
             self._error = error
             self._ring()

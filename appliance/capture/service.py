@@ -8,11 +8,9 @@ import select
 import time
 from typing import TYPE_CHECKING
 
-from appliance.capture.file import FileSource
+from appliance.capture.opening import open_source
 from appliance.capture.pacing import Pace
 from appliance.capture.source import SourceError
-from appliance.config import FileSource as FileSettings
-from appliance.config import parse_source
 from appliance.ipc.errors import CorruptError
 from appliance.ipc.mailbox import publish_frames, subscribe_state
 from appliance.messages import Clock, FrameInfo, Health, Mode, PixelFormat
@@ -29,20 +27,12 @@ log = logging.getLogger(__name__)
 
 REOPEN_FIRST_S = 0.5
 REOPEN_MOST_S = 30.0
+CONNECT_S = 8.0
+"""What a live camera gets on top for its first picture: to answer, log in, agree on a stream, adjust to the light."""
 LOCKSTEP_PATIENCE_S = 5.0
 LOCKSTEP_TRIES = 6
 """A frame that nobody can decode must not hold up a replay for ever."""
 _FOREVER_NS = 1 << 62
-
-
-def open_source(camera: Camera) -> Source:
-    """Open what the camera's URL names. SourceError: it cannot be opened, and why."""
-    settings = parse_source(camera.source)
-    if isinstance(settings, FileSettings):
-        return FileSource(settings)
-    from appliance.capture.synthetic.source import SyntheticSource  # noqa: PLC0415  # it alone needs OpenCV
-
-    return SyntheticSource(settings)
 
 
 def run(context: StageContext, camera: Camera) -> None:
@@ -77,6 +67,7 @@ class _Capture:
         self._context = context
         self._camera = camera
         self._fault = fault
+        self._source: Source | None = None
         self._publisher: Publisher[FrameWriter] | None = None
         self._room = 0
         self._pace = Pace(camera.standby_fps, camera.alarmed_fps)
@@ -95,25 +86,57 @@ class _Capture:
 
     def play(self) -> None:
         """Open the camera and publish its frames until it ends or a stop comes. SourceError: it broke."""
-        source = open_source(self._camera)
+        self._source = source = open_source(self._camera)
+        try:
+            source.pace(self._pace.fps)
+            if (fd := source.fileno()) is None:
+                self._play_recording(source)
+            else:
+                self._follow(source, fd)
+        finally:
+            self._beat()
+            self._source = None
+            source.close()
+
+    def _play_recording(self, source: Source) -> None:
+        """Each frame at its time, or when the one before was taken."""
+        while not self._context.stop:
+            grabbed = source.grab()
+            if grabbed is None:
+                self._end()
+                return
+            self._frame_number += 1
+            if source.clock is Clock.MONOTONIC:
+                self.idle_until(grabbed.captured_ns)
+            wanted = self._pace.wants(grabbed.captured_ns) and not self._context.stop
+            tries = LOCKSTEP_TRIES if source.clock is Clock.SCENE else 1
+            while wanted and tries and self._publish(source, grabbed):
+                if source.clock is not Clock.SCENE or self._wait_until_observed():
+                    break
+                tries -= 1  # whoever had it died, or nobody can decode it
+            self._beat()
+
+    def _follow(self, source: Source, fd: int) -> None:
+        """Each frame of a live camera when it comes. What is not published is grabbed all the same: nothing in the
+        driver or the network grows old, so the first frame after a change of pace is a fresh one.
+        """
+        self._poller.register(fd, select.POLLIN)
+        quiet_since, patience_s = time.monotonic(), self._camera.stall_seconds + CONNECT_S
         try:
             while not self._context.stop:
-                grabbed = source.grab()
-                if grabbed is None:
-                    self._end()
-                    return
-                self._frame_number += 1
-                if source.clock is Clock.MONOTONIC:
-                    self.idle_until(grabbed.captured_ns)
-                wanted = self._pace.wants(grabbed.captured_ns) and not self._context.stop
-                tries = LOCKSTEP_TRIES if source.clock is Clock.SCENE else 1
-                while wanted and tries and self._publish(source, grabbed):
-                    if source.clock is not Clock.SCENE or self._wait_until_observed():
-                        break
-                    tries -= 1  # whoever had it died, or nobody can decode it
                 self._beat()
+                ready = {each for each, _ in self._poller.poll(250)}
+                if self._state.fileno() in ready:
+                    self._listen()
+                if fd in ready and (grabbed := source.grab()) is not None:
+                    quiet_since, patience_s = time.monotonic(), self._camera.stall_seconds
+                    self._frame_number += 1
+                    if self._pace.wants(grabbed.captured_ns):
+                        self._publish(source, grabbed)
+                elif time.monotonic() - quiet_since > patience_s:
+                    raise SourceError(f"no picture for {patience_s:g} s")
         finally:
-            source.close()
+            self._poller.unregister(fd)
 
     def idle_until(self, moment_ns: int) -> None:
         """Wait, listening: a change of mode counts from the moment it arrives."""
@@ -141,7 +164,9 @@ class _Capture:
         self._observed = state.observed_frame
         if state.mode is not self._pace.mode:
             log.info("camera %s: %s pace", self._camera.id, state.mode.label)
-        self._pace = self._pace.in_mode(state.mode)
+            self._pace = self._pace.in_mode(state.mode)
+            if self._source is not None:
+                self._source.pace(self._pace.fps)
         self._context.pulse.facts["mode"] = state.mode.label
 
     def _publish(self, source: Source, grabbed: Grabbed) -> bool:
@@ -210,6 +235,8 @@ class _Capture:
         counters["frames_captured"] = self._frame_number
         counters["frames_published"] = self._published
         counters["frames_oversized"] = self._oversized
+        if self._source is not None:
+            counters.update(self._source.counts())
         counters["fps"] = self._rate.per_second
         if self._publisher is not None:
             for name, lost in self._publisher.lost.items():

@@ -49,4 +49,7 @@ class Source(Protocol):
     def pace(self, fps: float | None) -> None:
         """Say how many frames a second will be retrieved from here on, None: all. A hint that saves work, no more."""
 
+    def counts(self) -> dict[str, float]:
+        """Return what went wrong with single frames since it was opened, for the heartbeat: frames_broken, say."""
+
     def close(self) -> None: ...

@@ -21,21 +21,34 @@ from appliance.config.settings import (
     Supervisor,
     Telemetry,
 )
-from appliance.config.source import FileSource, parse_source
+from appliance.config.source import (
+    FileSource,
+    HttpSettings,
+    RtspSettings,
+    SyntheticSettings,
+    V4l2Settings,
+    parse_source,
+)
+from appliance.config.watch import Watch
 
 __all__ = [
     "Camera",
     "ConfigError",
     "FileSource",
     "Gateway",
+    "HttpSettings",
     "Model",
     "Mqtt",
     "Origin",
     "Problem",
+    "RtspSettings",
     "Sentry",
     "Settings",
     "Supervisor",
+    "SyntheticSettings",
     "Telemetry",
+    "V4l2Settings",
+    "Watch",
     "load",
     "parse_source",
 ]

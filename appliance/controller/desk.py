@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import time
@@ -38,10 +39,14 @@ class Desk:
 
     def __init__(self, context: StageContext, camera: Camera, topics: Topics, statements: Statements | Silence) -> None:
         self.camera = camera
-        self.detections = subscribe_detections(context.folder, camera.id, "controller")
-        # Read, replace, publish, with no wait in between: a death here would lose what the last controller knew.
-        self.eye: Eye = resumed(last_state(context.folder, camera.id))
-        self.states = publish_state(context.folder, camera.id)
+        with contextlib.ExitStack() as undo:
+            self.detections = undo.enter_context(
+                contextlib.closing(subscribe_detections(context.folder, camera.id, "controller"))
+            )
+            # Read, replace, publish, with no wait in between: a death here would lose what the last controller knew.
+            self.eye: Eye = resumed(last_state(context.folder, camera.id))
+            self.states = publish_state(context.folder, camera.id)
+            undo.pop_all()
         self._publish_state()
         self._pulse = context.pulse
         self._settings = context.settings

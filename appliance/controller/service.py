@@ -15,8 +15,10 @@ from appliance.controller.topics import Topics
 from appliance.ipc.heartbeat import fresh_heartbeats
 from appliance.messages import Health
 from appliance.mqtt import OFFLINE, ONLINE
+from appliance.roster import Roster
 
 if TYPE_CHECKING:
+    from appliance.config import Camera, Settings
     from appliance.messages import Heartbeat
     from appliance.stage import StageContext
 
@@ -39,7 +41,7 @@ class _Controller:
         self._topics = Topics(context.settings.instance)
         self._started = visits.iso(time.time_ns())
         self._statements: Statements | Silence = Silence()
-        self._desks: list[Desk] = []
+        self._desks = Roster(self._open, self._close)
 
     async def serve(self) -> None:
         context = self._context
@@ -47,13 +49,12 @@ class _Controller:
         loop = asyncio.get_running_loop()
         loop.add_reader(context.stop.fileno(), stopped.set)
         self._statements = self._open_statements()
-        self._desks = [Desk(context, camera, self._topics, self._statements) for camera in context.settings.cameras]
-        for desk in self._desks:
-            loop.add_reader(desk.detections.fileno(), desk.hear)
+        self._desks.follow(context.settings.cameras)
         self._statements.start()
         context.pulse.health = Health.RUNNING
         try:
             while not stopped.is_set():
+                self._follow_settings()
                 self._check()
                 try:
                     await asyncio.wait_for(stopped.wait(), CHECK_S)
@@ -61,21 +62,37 @@ class _Controller:
                     continue
         finally:
             loop.remove_reader(context.stop.fileno())
-            for desk in self._desks:
-                loop.remove_reader(desk.detections.fileno())
-                desk.close()
+            self._desks.close()
             await self._statements.stop()
+
+    def _open(self, camera: Camera) -> Desk:
+        desk = Desk(self._context, camera, self._topics, self._statements)
+        asyncio.get_running_loop().add_reader(desk.detections.fileno(), desk.hear)
+        return desk
+
+    def _close(self, desk: Desk) -> None:
+        asyncio.get_running_loop().remove_reader(desk.detections.fileno())
+        desk.close()
+
+    def _follow_settings(self) -> None:
+        edited = self._context.edited()
+        if edited is None:
+            self._desks.retry()
+            return
+        before = {desk.camera.id for desk in self._desks}
+        if self._desks.follow(edited.cameras):
+            self._statements.announce(_discovery(edited))
+        for gone in before - {camera.id for camera in edited.cameras}:
+            self._context.pulse.sources.pop(gone, None)
+            self._statements.forget(self._topics.camera(gone, ""))
 
     def _open_statements(self) -> Statements | Silence:
         settings = self._context.settings
         if not settings.mqtt.enabled:
             log.info("MQTT is off (mqtt.enabled): Home Assistant is told nothing")
             return Silence()
-        discovery = [
-            (payload.topic(settings.mqtt.discovery_prefix), payload.json()) for payload in entities.announce(settings)
-        ]
         client_id = f"porchlight-{settings.instance}-controller"
-        return Statements(settings.mqtt, client_id, self._topics.status, discovery)
+        return Statements(settings.mqtt, client_id, self._topics.status, _discovery(settings))
 
     def _check(self) -> None:
         """Look at the clock and at everybody's heartbeat."""
@@ -104,3 +121,8 @@ class _Controller:
             "model": facts.get("model"),
         }
         self._statements.fact(self._topics.health, json.dumps(health))
+
+
+def _discovery(settings: Settings) -> dict[str, str]:
+    """Return the payload of each device by its topic."""
+    return {payload.topic(settings.mqtt.discovery_prefix): payload.json() for payload in entities.announce(settings)}

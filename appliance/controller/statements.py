@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EVENTS_KEPT = 1000
+GONE = ""
+"""An empty retained message is how MQTT takes one back, and how Home Assistant learns that a device is no more."""
 SETTLE_S = 2.0
 """Home Assistant subscribes to what was just announced in delayed batches: events before that would be lost."""
 BIRTH_WAIT_S = (1.0, 5.0)
@@ -27,9 +29,9 @@ BIRTH_WAIT_S = (1.0, 5.0)
 
 
 class Statements:
-    """All methods belong to the asyncio thread. `discovery` is (topic, payload) of each device."""
+    """All methods belong to the asyncio thread. `discovery` has the payload of each device by its topic."""
 
-    def __init__(self, settings: Mqtt, client_id: str, status_topic: str, discovery: list[tuple[str, str]]) -> None:
+    def __init__(self, settings: Mqtt, client_id: str, status_topic: str, discovery: dict[str, str]) -> None:
         self._settings = settings
         self._status_topic = status_topic
         self._discovery = discovery
@@ -69,6 +71,21 @@ class Statements:
         if self.connected:
             self._connection.publish(topic, payload, qos=0)
 
+    def announce(self, discovery: dict[str, str]) -> None:
+        """Announce these devices; those that are no longer among them disappear from Home Assistant."""
+        gone = dict.fromkeys(self._discovery.keys() - discovery.keys(), GONE)
+        changed = {topic: payload for topic, payload in discovery.items() if self._discovery.get(topic) != payload}
+        self._discovery = {**gone, **discovery}
+        if self.connected:
+            for topic, payload in {**gone, **changed}.items():
+                self._connection.publish(topic, payload, retain=True)
+
+    def forget(self, prefix: str) -> None:
+        """Take back every fact below this topic: nothing of it stays at the broker."""
+        for topic in self._facts:
+            if topic.startswith(prefix):
+                self.fact(topic, GONE)
+
     async def stop(self) -> None:
         for timer in self._timers:
             timer.cancel()
@@ -90,7 +107,7 @@ class Statements:
     def _announce(self) -> None:
         """Every fact as it stands now, then that it can be believed, then discovery: nothing old is ever available."""
         if self.connected:
-            for topic, payload in (*self._facts.items(), (self._status_topic, ONLINE), *self._discovery):
+            for topic, payload in (*self._facts.items(), (self._status_topic, ONLINE), *self._discovery.items()):
                 self._connection.publish(topic, payload, retain=True)
 
     def _tell_events(self) -> None:
@@ -119,5 +136,9 @@ class Silence:
     def event(self, topic: str, payload: str) -> None: ...
 
     def figure(self, topic: str, payload: str) -> None: ...
+
+    def announce(self, discovery: dict[str, str]) -> None: ...
+
+    def forget(self, prefix: str) -> None: ...
 
     async def stop(self) -> None: ...

@@ -15,7 +15,7 @@ from appliance.mqtt import ONLINE, Connection, camera_topic, picture_status_topi
 from appliance.telemetry import RepeatedFault
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from appliance.config import Settings
     from appliance.gateway.live import Live
@@ -30,23 +30,29 @@ POLL_S = 0.25
 class Bridge:
     """Publishes every camera's picture to its MQTT camera entity."""
 
-    def __init__(self, settings: Settings, lives: Sequence[Live]) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._lives = lives
         self._status_topic = picture_status_topic(settings.instance)
         self._connection = Connection(
             settings.mqtt, f"porchlight-{settings.instance}-picture", self._status_topic, self._up
         )
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: list[tuple[Live, asyncio.Task[None]]] = []
 
     def start(self) -> None:
         self._connection.start()
-        self._tasks = [asyncio.create_task(self._serve(live), name=f"bridge {live.camera.id}") for live in self._lives]
+
+    def follow(self, lives: Iterable[Live]) -> None:
+        """Serve these cameras; those that are closed end by themselves."""
+        self._tasks = [(live, task) for live, task in self._tasks if not task.done()]
+        for live in lives:
+            if not any(live is served for served, _ in self._tasks):
+                task = asyncio.create_task(self._serve(live), name=f"bridge {live.camera.id}")
+                self._tasks.append((live, task))
 
     async def stop(self) -> None:
-        for task in self._tasks:
+        for _, task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*[task for _, task in self._tasks], return_exceptions=True)
         await self._connection.stop()
 
     def _up(self, _unsent: list[tuple[str, str]]) -> None:
@@ -57,7 +63,7 @@ class Bridge:
         topic = camera_topic(self._settings.instance, live.camera.id, "camera")
         fault = RepeatedFault(log, f"camera {live.camera.id}: picture for Home Assistant")
         published = float("-inf")
-        while True:
+        while not live.closed:
             await asyncio.sleep(POLL_S)
             if not self._can_send() or loop.time() - published < self._period(live):
                 continue

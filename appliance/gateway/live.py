@@ -38,14 +38,20 @@ class Viewer:
         self._newest: Packet | None = None
         self._event = asyncio.Event()
         self.missed = 0
+        self.ended = False
+        """The camera is no longer there, or another one: nothing more will come."""
 
     def offer(self, packet: Packet) -> None:
         self.missed += self._newest is not None
         self._newest = packet
         self._event.set()
 
+    def end(self) -> None:
+        self.ended = True
+        self._event.set()
+
     async def next(self, timeout_s: float) -> Packet | None:
-        """Return the newest packet as soon as there is one; None after `timeout_s` without."""
+        """Return the newest packet as soon as there is one; None after `timeout_s` without, or at the end."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._event.wait(), timeout_s)
         packet, self._newest = self._newest, None
@@ -58,9 +64,13 @@ class Live:
 
     def __init__(self, folder: RunFolder, camera: Camera) -> None:
         self.camera = camera
-        self._frames = subscribe_frames(folder, camera.id, "gateway")
-        self._detections = subscribe_detections(folder, camera.id, "gateway")
-        self._states = subscribe_state(folder, camera.id, "gateway")
+        with contextlib.ExitStack() as undo:
+            self._frames = undo.enter_context(contextlib.closing(subscribe_frames(folder, camera.id, "gateway")))
+            self._detections = undo.enter_context(
+                contextlib.closing(subscribe_detections(folder, camera.id, "gateway"))
+            )
+            self._states = subscribe_state(folder, camera.id, "gateway")
+            undo.pop_all()
         self._viewers: set[Viewer] = set()
         self._pending: tuple[FrameInfo, bytes] | None = None
         self._pending_timer: asyncio.TimerHandle | None = None
@@ -68,8 +78,15 @@ class Live:
         self._state: CameraState | None = None
         self._state_heard_s = 0.0
         self._fault = RepeatedFault(log, f"camera {camera.id}")
+        self.closed = False
         self.detections_heard_s = 0.0
         """When the newest detections arrived (monotonic), 0 before the first."""
+
+    @classmethod
+    def attached(cls, folder: RunFolder, camera: Camera) -> Live:
+        live = cls(folder, camera)
+        live.attach()
+        return live
 
     @property
     def state(self) -> CameraState | None:
@@ -93,6 +110,9 @@ class Live:
         for subscriber in (self._frames, self._detections, self._states):
             loop.remove_reader(subscriber.fileno())
             subscriber.close()
+        for viewer in self._viewers:
+            viewer.end()
+        self.closed = True
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[Viewer]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -13,9 +14,12 @@ from appliance.gateway.bridge import Bridge
 from appliance.gateway.live import Live
 from appliance.gateway.web import Web
 from appliance.messages import Health
+from appliance.roster import Roster
 from appliance.stage import StageRefusedError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from appliance.stage import StageContext
 
 log = logging.getLogger(__name__)
@@ -36,14 +40,15 @@ async def _serve(context: StageContext) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_reader(context.stop.fileno(), stopped.set)
-    lives = {camera.id: Live(context.folder, camera) for camera in settings.cameras}
-    for live in lives.values():
-        live.attach()
+    lives: dict[str, Live] = {}
+    roster = Roster(partial(Live.attached, context.folder), Live.close)
+    roster.follow(settings.cameras)
+    lives.update(_by_id(roster))
     runner = web.AppRunner(
         Web(settings, context.folder, lives).application(), access_log=None, shutdown_timeout=SHUTDOWN_S
     )
     await runner.setup()
-    bridge = Bridge(settings, list(lives.values())) if settings.mqtt.enabled else None
+    bridge = Bridge(settings) if settings.mqtt.enabled else None
     try:
         address = await _listen(runner, settings.gateway.host, settings.gateway.port)
         log.info("live view at %s", address)
@@ -51,7 +56,14 @@ async def _serve(context: StageContext) -> None:
         context.pulse.health = Health.RUNNING
         if bridge is not None:
             bridge.start()
+            bridge.follow(roster)
         while not stopped.is_set():
+            edited = context.edited()
+            if roster.retry() if edited is None else roster.follow(edited.cameras):
+                lives.clear()
+                lives.update(_by_id(roster))
+                if bridge is not None:
+                    bridge.follow(roster)
             context.pulse.counters["viewers"] = sum(live.viewers for live in lives.values())
             context.pulse.beat()
             try:
@@ -63,8 +75,11 @@ async def _serve(context: StageContext) -> None:
         if bridge is not None:
             await bridge.stop()
         await runner.cleanup()
-        for live in lives.values():
-            live.close()
+        roster.close()
+
+
+def _by_id(lives: Iterable[Live]) -> dict[str, Live]:
+    return {live.camera.id: live for live in lives}
 
 
 async def _listen(runner: web.AppRunner, host: str, port: int) -> str:

@@ -8,7 +8,7 @@ import importlib.resources
 import socket
 from typing import TYPE_CHECKING
 
-from aiohttp import web
+from aiohttp import WSCloseCode, web
 
 from appliance.gateway import status
 from appliance.gateway.access import guard
@@ -83,6 +83,8 @@ class Web:
 
     async def _first_socket(self, request: web.Request) -> web.WebSocketResponse:
         """`/ws` is the ancestor's address; it had one camera, so this is the first one."""
+        if not self._lives:
+            raise web.HTTPNotFound(text="there is no camera\n")
         return await self._serve_socket(request, next(iter(self._lives.values())))
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
@@ -118,7 +120,9 @@ class Web:
             return response
         _limit_buffer(request)
         with live.watched() as viewer, contextlib.suppress(ConnectionError):
-            while request.transport is not None:  # the client is there: nothing else tells while the camera is silent
+            while (
+                request.transport is not None and not viewer.ended
+            ):  # the client is there: nothing else tells while the camera is silent
                 packet = await viewer.next(PATIENCE_S)
                 if packet is None:
                     continue
@@ -166,10 +170,11 @@ class Web:
 
 async def _send_newest(socket_: web.WebSocketResponse, viewer: Viewer) -> None:
     """The message is made here, for this viewer, when it can take one: a slow one costs nothing in between."""
-    while not socket_.closed:
+    while not socket_.closed and not viewer.ended:
         packet = await viewer.next(PATIENCE_S)
         if packet is not None:
             await socket_.send_bytes(packet.message())
+    await socket_.close(code=WSCloseCode.SERVICE_RESTART, message=b"the camera has changed")
 
 
 def _limit_buffer(request: web.Request) -> None:

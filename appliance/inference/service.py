@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import select
 import time
@@ -18,6 +19,7 @@ from appliance.inference.schedule import Turn, most_overdue
 from appliance.ipc.errors import CorruptError
 from appliance.ipc.mailbox import publish_detections, subscribe_frames, subscribe_state
 from appliance.messages import CameraState, Clock, Detections, Health, SentryState
+from appliance.roster import Roster
 from appliance.telemetry import Rate, RepeatedFault
 
 if TYPE_CHECKING:
@@ -45,15 +47,20 @@ def open_detector(settings: Settings) -> Detector:
 
 def _refuse_strangers(info: ModelInfo, settings: Settings) -> None:
     """A model that knows only one kind of source would be blind at any other, and look well: ModelError."""
-    if not info.only_for:
-        return
     for camera in settings.cameras:
-        scheme = camera.source.partition(":")[0].lower()
-        if scheme != info.only_for:
+        if not _is_known(info, camera):
             raise ModelError(
                 f"{info.name} works with {info.only_for}:// cameras only (it {info.notice}), and camera {camera.id} is "
-                f"{scheme}://; set model.path to an RF-DETR model (README.md says where to get one)"
+                f"{_scheme(camera)}://; set model.path to an RF-DETR model (README.md says where to get one)"
             )
+
+
+def _is_known(info: ModelInfo, camera: Camera) -> bool:
+    return not info.only_for or _scheme(camera) == info.only_for
+
+
+def _scheme(camera: Camera) -> str:
+    return camera.source.partition(":")[0].lower()
 
 
 def run(context: StageContext) -> None:
@@ -109,17 +116,10 @@ class _Watch:
         self._rate = Rate()
         self._inferred = 0
         self._took_s = 0.0  # nobody can be looked at more often than the model takes: else the alarmed starve the rest
-        self._lenses: list[_Lens] = []
-        for camera in context.settings.cameras:
-            self._lenses.append(
-                _Lens(
-                    camera,
-                    subscribe_frames(context.folder, camera.id, "inference"),
-                    subscribe_state(context.folder, camera.id, "inference"),
-                    publish_detections(context.folder, camera.id),
-                    RepeatedFault(log, f"camera {camera.id}"),
-                )
-            )
+        self._poller = select.poll()
+        self._poller.register(context.stop.fileno(), select.POLLIN)
+        self._lenses = Roster(self._open, self._close)
+        self._lenses.follow(context.settings.cameras)
 
     def warm_up(self) -> None:
         """Run once on grey: the first run allocates, and no camera should wait for that."""
@@ -127,13 +127,8 @@ class _Watch:
         self._detector.detect(self._preprocessor.tensor)
 
     def serve(self) -> None:
-        poller = select.poll()
-        poller.register(self._context.stop.fileno(), select.POLLIN)
-        for lens in self._lenses:
-            poller.register(lens.frames.fileno(), select.POLLIN)
-            poller.register(lens.states.fileno(), select.POLLIN)
         while not self._context.stop:
-            ready = {fd for fd, _ in poller.poll(500)}  # half a second: the heartbeat must go on
+            ready = {fd for fd, _ in self._poller.poll(500)}  # half a second: the heartbeat must go on
             for lens in self._lenses:
                 if lens.states.fileno() in ready:
                     self._listen(lens)
@@ -144,13 +139,42 @@ class _Watch:
             )
             if turn is not None:
                 self._look(next(lens for lens in waiting if lens.camera.id == turn.camera))
+            self._follow_settings()
             self._context.pulse.beat()
 
     def close(self) -> None:
-        for lens in self._lenses:
-            lens.frames.close()
-            lens.states.close()
-            lens.detections.close()
+        self._lenses.close()
+
+    def _follow_settings(self) -> None:
+        edited = self._context.edited()
+        if edited is None:
+            self._lenses.retry()
+            return
+        try:
+            _refuse_strangers(self._detector.info, edited)
+        except ModelError as error:
+            log.error("%s; until then that camera is not looked at", error)  # noqa: TRY400 -- its text says all
+        self._lenses.follow([camera for camera in edited.cameras if _is_known(self._detector.info, camera)])
+
+    def _open(self, camera: Camera) -> _Lens:
+        folder = self._context.folder
+        with contextlib.ExitStack() as undo:
+            frames = undo.enter_context(contextlib.closing(subscribe_frames(folder, camera.id, "inference")))
+            states = undo.enter_context(contextlib.closing(subscribe_state(folder, camera.id, "inference")))
+            detections = publish_detections(folder, camera.id)
+            undo.pop_all()
+        for end in (frames, states):
+            self._poller.register(end.fileno(), select.POLLIN)
+        return _Lens(camera, frames, states, detections, RepeatedFault(log, f"camera {camera.id}"))
+
+    def _close(self, lens: _Lens) -> None:
+        for end in (lens.frames, lens.states):
+            self._poller.unregister(end.fileno())
+            end.close()
+        lens.detections.close()
+        for name in list(self._context.pulse.counters):
+            if name.endswith(f".{lens.camera.id}"):
+                del self._context.pulse.counters[name]
 
     def _listen(self, lens: _Lens) -> None:
         try:

@@ -15,7 +15,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from appliance.ipc.errors import CorruptError, SharedMemoryFullError
+from appliance.ipc.errors import CorruptError, SharedMemoryFullError, in_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,10 +79,11 @@ def create(path: Path, slots: int, template: bytes) -> ChannelFile:
     for leftover in path.parent.glob(f".{path.name}.*"):
         leftover.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.name}.{header.generation:016x}")
-    fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
+    with in_words(path):
+        fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             os.posix_fallocate(fd, 0, header.total)
+            memory = mmap.mmap(fd, header.total)
         except OSError as error:
             temporary.unlink()
             if error.errno != errno.ENOSPC:
@@ -93,9 +94,8 @@ def create(path: Path, slots: int, template: bytes) -> ChannelFile:
                 f"{path} needs {header.total:,} bytes of shared memory, {free:,} are free in "
                 f"{path.parent}; give the container more (--shm-size), or lower the resolution or max_jpeg_bytes"
             ) from None
-        memory = mmap.mmap(fd, header.total)
-    finally:
-        os.close(fd)
+        finally:
+            os.close(fd)
     file = ChannelFile(temporary, header, memory)
     for slot in range(slots):
         file.slot(slot)[:] = template

@@ -15,9 +15,11 @@ _HINTS = {
     errno.EINVAL: "fs.mqueue.msg_max or msgsize_max is below what the mailbox needs (10 messages of 32 bytes)",
     errno.EACCES: "a queue of that name belongs to another user",
     errno.ENOMEM: "the kernel has no memory for it",
+    errno.ENOSYS: "this kernel has no message queues (CONFIG_POSIX_MQUEUE); another kernel, or another sandbox, has",
     errno.ENAMETOOLONG: "shorten the instance's or the camera's name",
 }
 
+_LONGEST = 255
 _TEXTS = {"maximum number of files open": errno.EMFILE, "Insufficient space": errno.ENOSPC}
 """What posix_ipc says instead of a number."""
 
@@ -35,7 +37,7 @@ class Queue:
                 max_message_size=message_bytes,
             )
         except (OSError, ValueError, posix_ipc.Error) as error:
-            hint = _HINTS.get(_errno_of(error), "see mq_overview(7)")
+            hint = _HINTS.get(errno.ENAMETOOLONG if len(name) > _LONGEST else _errno_of(error), "see mq_overview(7)")
             raise QueueError(f"cannot open the message queue {name}: {error}; {hint}") from error
         self._queue.block = False
         self.name = name

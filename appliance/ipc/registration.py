@@ -13,6 +13,7 @@ import secrets
 import struct
 from typing import TYPE_CHECKING
 
+from appliance.ipc.errors import in_words
 from appliance.ipc.protocol import NOBODY
 from appliance.ipc.run_folder import hold
 
@@ -30,7 +31,12 @@ class Registration:
         self.epoch = NOBODY
         while self.epoch == NOBODY:
             self.epoch = secrets.randbits(64)
-        os.pwrite(self._fd, _EPOCH.pack(self.epoch), 0)
+        try:
+            with in_words(seat):
+                os.pwrite(self._fd, _EPOCH.pack(self.epoch), 0)
+        except BaseException:
+            os.close(self._fd)
+            raise
 
     def close(self) -> None:
         os.close(self._fd)
@@ -40,13 +46,14 @@ class SeatView:
     """The publisher's side: whose seat is it now? A mapped read of eight aligned bytes, no system call."""
 
     def __init__(self, seat: Path) -> None:
-        fd = os.open(seat, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            if os.fstat(fd).st_size < _EPOCH.size:
-                os.posix_fallocate(fd, 0, _EPOCH.size)
-            self._map = mmap.mmap(fd, _EPOCH.size, prot=mmap.PROT_READ)
-        finally:
-            os.close(fd)
+        with in_words(seat):
+            fd = os.open(seat, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                if os.fstat(fd).st_size < _EPOCH.size:
+                    os.posix_fallocate(fd, 0, _EPOCH.size)
+                self._map = mmap.mmap(fd, _EPOCH.size, prot=mmap.PROT_READ)
+            finally:
+                os.close(fd)
 
     def epoch(self) -> int:
         value: int = _EPOCH.unpack_from(self._map)[0]

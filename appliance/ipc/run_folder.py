@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import posix_ipc
 
-from appliance.ipc.errors import SharedMemoryFullError, TakenError
+from appliance.ipc.errors import SharedMemoryFullError, TakenError, in_words
 
 if TYPE_CHECKING:
     from appliance.ipc.channels import Channel
@@ -23,6 +23,8 @@ _SEAT = ".seat"
 _LOCK = ".lock"
 _RELEASES = "releases"
 _INSTANCE_LOCK = "supervisor.lock"
+_LOOKED_AT_S = 0.1
+"""`porchlight doctor` takes a lock for a moment, to see whether anybody holds it."""
 
 
 class RunFolder:
@@ -38,7 +40,8 @@ class RunFolder:
         """Make the folder, 0700, if it is not there. TakenError: somebody else's lies in its place."""
         self._make()
         for folder in ("frames", "detections", "state", "heartbeats"):
-            (self.path / folder).mkdir(mode=0o700, exist_ok=True)
+            with in_words(self.path / folder):
+                (self.path / folder).mkdir(mode=0o700, exist_ok=True)
 
     def claim(self) -> None:
         """Become the instance's one supervisor and sweep what a killed one left. TakenError: another one runs."""
@@ -47,7 +50,7 @@ class RunFolder:
             self._make()
             lock = self.path / _INSTANCE_LOCK
             try:
-                self._instance_lock = hold(lock)
+                self._instance_lock = hold(lock, _LOOKED_AT_S)
                 if lock.exists() and os.fstat(self._instance_lock).st_ino == lock.stat().st_ino:
                     break
                 os.close(self._instance_lock)
@@ -62,7 +65,7 @@ class RunFolder:
         """SharedMemoryFullError, with both sizes, where the folder's file system has less than `needed` bytes free."""
         stats = os.statvfs(self.path)
         free = stats.f_bavail * stats.f_frsize
-        if free < needed:
+        if free < needed and stats.f_blocks:  # a file system without a limit of its own says that it has no blocks
             raise SharedMemoryFullError(
                 f"{self.path.parent} has {free:,} bytes free, the cameras may need {needed:,}: give it more (a "
                 "container: --shm-size), or lower max_jpeg_bytes"
@@ -109,7 +112,7 @@ class RunFolder:
         return sorted(names)
 
     def locks(self) -> list[Path]:
-        """Return the files of which the instance's live processes hold the lock; the supervisor's, always named, last."""
+        """Return the files that the instance's live processes have locked, the supervisor's last, there or not."""
         return [*self.path.glob(f"*/*{_SEAT}"), *self.path.glob(f"*/*{_LOCK}"), self.path / _INSTANCE_LOCK]
 
     @property
@@ -118,7 +121,8 @@ class RunFolder:
 
     def _make(self) -> None:
         """Shared memory is everybody's: a folder or link that another user has put here is not ours to trust."""
-        self.path.mkdir(mode=0o700, exist_ok=True)
+        with in_words(self.path), contextlib.suppress(FileExistsError):
+            self.path.mkdir(mode=0o700)
         found = self.path.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
             raise TakenError(f"{self.path} is not a folder of this user's: remove it, or set another instance")
@@ -144,7 +148,8 @@ def hold(path: Path, patience_s: float = 0) -> int:
     A holder that is dying may take a moment: waits up to `patience_s` seconds, then raises TakenError.
     """
     deadline = time.monotonic() + patience_s
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with in_words(path):
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -158,5 +163,6 @@ def hold(path: Path, patience_s: float = 0) -> int:
 
 
 def _unlink_queue(name: str) -> None:
-    with contextlib.suppress(posix_ipc.ExistentialError):
+    # Not there, another user's, or of a name that no queue can have: not ours to remove.
+    with contextlib.suppress(posix_ipc.ExistentialError, posix_ipc.PermissionsError, ValueError):
         posix_ipc.unlink_message_queue(name)

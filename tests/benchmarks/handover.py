@@ -63,8 +63,8 @@ def run(folder: Path, quick: bool) -> Chapter:
         "Time from the moment that the picture lies in its slot (`write`, `send`) until its view is in another "
         "process's hands. The reference is a C++ program that sends a bare message to as many queues, and C++ programs "
         "that poll and receive; beside it the same bare message between Python programs, which is what the interpreter "
-        "alone costs. Rounds alternate; a ratio is the median of the rounds' own ratios of medians. Loaded: as many busy "
-        "processes as there are cores.",
+        "alone costs. Rounds alternate; a ratio is the median of the rounds' own ratios of medians. Loaded: as many "
+        "busy processes as there are cores.",
         tuple(ratios),
         (
             Table(

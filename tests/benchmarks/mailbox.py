@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import secrets
 import tracemalloc
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,9 +49,9 @@ def run(folder: Path, quick: bool) -> Chapter:
     row_ratios, row_table, row_plots = _detections(library, rounds)
     return Chapter(
         "The mailbox: what a slot costs",
-        "Python against C++ at -O2 in the same process, in alternating rounds: a ratio is the median of the rounds' own. "
-        "The reference for detections is the ancestor's layout, a table for each row, built by the official C++ builder "
-        "and copied into its cell.",
+        "Python against C++ at -O2 in the same process, in alternating rounds: a ratio is the median of the rounds' "
+        "own. The reference for detections is the ancestor's layout, a table for each row, built by the official C++ "
+        "builder and copied into its cell.",
         (*copies, jpeg_ratio, *row_ratios),
         (copy_table, in_place, row_table),
         row_plots,
@@ -143,16 +144,10 @@ def _decoding_in_place(rounds: int) -> tuple[Ratio, Table]:
             assert loan is not None
             allocated = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
-            view = loan.value.data
-            picture = np.empty((HEIGHT, WIDTH, 3), np.uint8)
-            pair = alternate(
-                seconds_each(lambda: simplejpeg.decode_jpeg(view, "RGB", buffer=picture), 1),
-                seconds_each(lambda: simplejpeg.decode_jpeg(jpeg, "RGB", buffer=picture), 1),
-                rounds,
-            )
-            copied = alternate(seconds_each(lambda: bytes(view), 20), seconds_each(lambda: None, 20), rounds)
-            del view
-            loan.release()
+            with loan as frame:
+                pair = alternate(_decoding(frame.data), _decoding(jpeg), rounds)
+                copied = alternate(seconds_each(partial(bytes, frame.data), 20), seconds_each(int, 20), rounds)
+                del frame
     finally:
         folder.remove()
     return (
@@ -168,6 +163,11 @@ def _decoding_in_place(rounds: int) -> tuple[Ratio, Table]:
             f"Receiving it allocated {allocated:,} bytes: no copy of the picture.",
         ),
     )
+
+
+def _decoding(jpeg: bytes | memoryview) -> Callable[[], float]:
+    picture = np.empty((HEIGHT, WIDTH, 3), np.uint8)
+    return seconds_each(partial(simplejpeg.decode_jpeg, jpeg, "RGB", buffer=picture), 1)
 
 
 def _detections(library: Any, rounds: int) -> tuple[list[Ratio], Table, tuple[Plot, ...]]:

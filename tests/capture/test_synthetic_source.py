@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from appliance.capture.service import open_source
+from appliance.capture.opening import open_source
 from appliance.capture.synthetic import Scene, SceneOptions, read_timestamp, source
 from appliance.capture.synthetic.source import SyntheticSource
 from appliance.config import Camera

@@ -51,7 +51,24 @@ MARKS = [
     "\\ud800",
     "\\U99999999",
 ]
-URLS = ["file:///", "file:%00", "file:~nobody", "~nobody", "?loop=", "?rate=lockstep"]
+URLS = [
+    "file:///",
+    "file:%00",
+    "file:~nobody",
+    "~nobody",
+    "?loop=",
+    "?rate=lockstep",
+    "v4l2:///dev/",
+    "?size=",
+    "rtsp://",
+    "https://",
+    "me:hunter2@",
+    "[::1]",
+    ":554",
+    "/stream",
+    "#transport=",
+    "%ff",
+]
 LETTERS = ["", " ", "\t", "\n", "\r", "\0", "\x85", "\u2028", "9" * 5000, "x" * 300]
 words = st.sampled_from([*WORDS, *MARKS, *URLS, *LETTERS])
 texts = st.one_of(st.text(), st.lists(words | st.text(max_size=3), max_size=6).map("".join))

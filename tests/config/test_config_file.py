@@ -187,7 +187,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(file: Path) -> N
         "  - id: alarm\n"
         "    source: file:///nowhere.mp4\n"
         "  - id: yard\n"
-        "    source: rtsp://me:hunter2@camera\n"
+        "    source: rtsp://me:hunter2@camera:rear\n"
         "    standby_fps: 0\n"
         "  - id: yard\n"
         "mqtt:\n"
@@ -204,7 +204,11 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file(file: Path) -> N
         ),
         'config.yaml:2: cameras.0.id: "alarm" is the name of an MQTT topic of Porchlight; choose another id',
         'config.yaml:3: cameras.0.source: the file "/nowhere.mp4" does not exist; check the path after file://',
-        "config.yaml:5: cameras.1.source: rtsp:// comes with a later version; this one reads file:// and synthetic://",
+        (
+            "config.yaml:5: cameras.1.source: has no host and port that can be read; "
+            "write rtsp://user:password@host/path; in a user name or a password write "
+            "%2F for /, %3F for ?, %23 for #, %40 for @, %3A for :, %25 for %"
+        ),
         "config.yaml:6: cameras.1.standby_fps: is 0; write a number from 0.2 to 30",
         'config.yaml:7: cameras.2.source: is missing; add "source: ...", a URL such as file:///clip.mp4',
         'config.yaml:7: cameras.2.id: "yard" is the id of an earlier camera too; give every camera its own',

@@ -9,6 +9,11 @@ from appliance.config import Camera, FileSource, Gateway, Mqtt, Settings, parse_
 from appliance.config.outline import find, value_paths
 from appliance.config.problem import BadSettingError
 
+UNKNOWN_KIND = (
+    "does not start with a known kind of source; write v4l2:///dev/video0, rtsp://..., http://..., "
+    "file:///path/to/clip.mp4 or synthetic://porch"
+)
+
 
 @pytest.mark.parametrize(
     ("url", "source"),
@@ -34,10 +39,10 @@ def test_a_file_url_names_a_path_and_how_it_plays(url: str, source: FileSource) 
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("v4l2:///dev/video0", "v4l2:// comes with a later version; this one reads file:// and synthetic://"),
-        ("rtsps://a:b@c/d", "rtsps:// comes with a later version; this one reads file:// and synthetic://"),
-        ("clip.mp4", "does not start with a known kind of source; write file:///path/to/clip.mp4 or synthetic://porch"),
-        ("ftp://a", "does not start with a known kind of source; write file:///path/to/clip.mp4 or synthetic://porch"),
+        ("clip.mp4", UNKNOWN_KIND),
+        ("ftp://a", UNKNOWN_KIND),
+        ("", UNKNOWN_KIND),
+        ("me:hunter2@camera/stream", UNKNOWN_KIND),
         ("file:", "names no file; write file:///path/to/clip.mp4"),
         ("file://?loop=true", "names no file; write file:///path/to/clip.mp4"),
         ("file:///media/", "names no file; write file:///path/to/clip.mp4"),

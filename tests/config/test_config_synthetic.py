@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.config import Camera, parse_source
+from appliance.config import Camera, SyntheticSettings, parse_source
 from appliance.config.problem import BadSettingError
-from appliance.config.source import SyntheticSettings
 
 
 @pytest.mark.parametrize(

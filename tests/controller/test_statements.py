@@ -23,7 +23,8 @@ from tests.rig import Broker, Ear, wait_for
 pytestmark = pytest.mark.real
 
 STATUS = "porchlight/x/status"
-DISCOVERY = [("homeassistant/device/hub/config", '{"hub":1}'), ("homeassistant/device/cam/config", '{"cam":1}')]
+DISCOVERY = {"homeassistant/device/hub/config": '{"hub":1}', "homeassistant/device/cam/config": '{"cam":1}'}
+CAM = "homeassistant/device/cam/config"
 
 
 @pytest.fixture(autouse=True)
@@ -62,12 +63,12 @@ def topics(ear: Ear, since: int = 0) -> list[str]:
 def test_facts_go_before_the_word_that_they_can_be_believed_and_that_before_discovery(broker: Broker, ear: Ear) -> None:
     async def script(said: Statements) -> None:
         said.fact("porchlight/x/a/person", "OFF")
-        await until(lambda: {"porchlight/x/a/person", DISCOVERY[-1][0]} <= set(topics(ear)))
+        await until(lambda: {"porchlight/x/a/person", CAM} <= set(topics(ear)))
         before = len(ear.heard)
         _publish(broker.port, "homeassistant/status", "online", retain=False)
-        await until(lambda: DISCOVERY[-1][0] in topics(ear, before))
+        await until(lambda: CAM in topics(ear, before))
         again = [topic for topic in topics(ear, before) if topic != "homeassistant/status"]
-        assert again == ["porchlight/x/a/person", STATUS, *(topic for topic, _ in DISCOVERY)]
+        assert again == ["porchlight/x/a/person", STATUS, *DISCOVERY]
 
     say(broker.port, script)
 
@@ -84,7 +85,7 @@ def test_facts_and_discovery_are_retained_and_events_are_not(broker: Broker, ear
     wait_for("retained facts", 10, lambda: late.last("/person"))
     assert {heard.topic for heard in late.heard if heard.retain} == {
         STATUS,
-        *(t for t, _ in DISCOVERY),
+        *DISCOVERY,
         "porchlight/x/a/person",
     }
     late.close()
@@ -127,7 +128,7 @@ import asyncio
 from appliance.config import Mqtt
 from appliance.controller.statements import Statements
 async def main():
-    Statements(Mqtt(host="127.0.0.1", port={broker.port}), "test", "{STATUS}", []).start()
+    Statements(Mqtt(host="127.0.0.1", port={broker.port}), "test", "{STATUS}", {{}}).start()
     await asyncio.sleep(60)
 asyncio.run(main())
 """
@@ -162,7 +163,7 @@ def test_a_retained_birth_is_old_news(broker: Broker, ear: Ear) -> None:
         await until(lambda: ear.last("/event"))
 
     say(broker.port, script)
-    assert topics(ear).count(DISCOVERY[0][0]) == 1
+    assert topics(ear).count(next(iter(DISCOVERY))) == 1
 
 
 def test_after_the_brokers_restart_all_is_said_again_and_events_of_the_outage_arrive(broker: Broker) -> None:
@@ -228,3 +229,40 @@ def _publish(port: int, topic: str, payload: str, *, retain: bool) -> None:
     client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(10)
     client.disconnect()
     client.loop_stop()
+
+
+def test_a_device_that_is_no_longer_announced_is_taken_back_and_its_facts_with_it(broker: Broker, ear: Ear) -> None:
+    hub = next(iter(DISCOVERY))
+
+    async def script(said: Statements) -> None:
+        said.fact("porchlight/x/cam/person", "OFF")
+        said.fact("porchlight/x/other/person", "OFF")
+        await until(lambda: CAM in topics(ear))
+        before = len(ear.heard)
+        said.announce({hub: DISCOVERY[hub], "homeassistant/device/new/config": '{"new":1}'})
+        said.forget("porchlight/x/cam/")
+        await until(lambda: ear.last("/cam/person") == "")
+        assert topics(ear, before) == [CAM, "homeassistant/device/new/config", "porchlight/x/cam/person"]
+        assert ear.last(CAM) == ""
+
+    say(broker.port, script)
+    late = Ear(broker.port)
+    wait_for("what is retained", 10, lambda: late.last("/other/person"))
+    assert not {CAM, "porchlight/x/cam/person"} & set(topics(late))
+    late.close()
+
+
+def test_what_was_taken_back_while_the_broker_was_away_is_gone_when_it_returns(broker: Broker, ear: Ear) -> None:
+    async def script(said: Statements) -> None:
+        await until(lambda: CAM in topics(ear))
+        broker.stop()
+        await until(lambda: not said.connected)
+        said.announce({})
+        broker.start()
+        await until(lambda: said.connected)
+
+    say(broker.port, script)
+    late = Ear(broker.port)
+    wait_for("the last word", 10, lambda: late.last(STATUS))
+    assert not set(DISCOVERY) & set(topics(late))
+    late.close()

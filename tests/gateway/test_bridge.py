@@ -77,6 +77,7 @@ class Window:
     camera: Camera = field(default_factory=lambda: Camera(id="porch", source="file:none"))
     state: CameraState | None = IDLE
     jpeg: bytes | None = a_jpeg()
+    closed: bool = False
     watches: int = 0
     looking: Viewer | None = None
 
@@ -95,10 +96,11 @@ class Window:
 
 @contextlib.asynccontextmanager
 async def bridging(*windows: Any, connected: bool = True, **gateway: Any) -> AsyncIterator[Broker]:
-    one = Bridge(Settings(instance="home", gateway=Gateway(**gateway)), windows)
+    one = Bridge(Settings(instance="home", gateway=Gateway(**gateway)))
     broker: Any = one._connection
     assert isinstance(broker, Broker)
     one.start()
+    one.follow(windows)
     if connected:
         broker.connect()
     try:

@@ -81,12 +81,15 @@ def test_a_grey_jpeg_is_a_picture_too() -> None:
 
 
 @given(width=SIDES, height=SIDES)
-def test_a_jpeg_is_decoded_at_the_smallest_eighth_that_still_covers_the_models_side(width: int, height: int) -> None:
+def test_a_jpeg_is_decoded_at_the_smallest_power_of_two_that_still_covers_the_models_side(
+    width: int, height: int
+) -> None:
     side = 96
     decoded = Decoder(side).decode(jpeg(np.zeros((height, width, 3), np.uint8)))
-    scaled = [(-(-height * eighths // 8), -(-width * eighths // 8)) for eighths in range(1, 9)]
-    # A side that is smaller than the model's anyway is kept: nothing is enlarged.
-    assert decoded.shape[:2] == next((h, w) for h, w in scaled if h >= min(side, height) and w >= min(side, width))
+    scaled = [(-(-height // factor), -(-width // factor)) for factor in (8, 4, 2)]
+    # One that has a side smaller than the model's is kept as it is: nothing is enlarged.
+    covering = (size for size, factor in zip(scaled, (8, 4, 2), strict=True) if min(width, height) >= factor * side)
+    assert decoded.shape[:2] == next(covering, (height, width))
 
 
 @pytest.mark.parametrize("kind", RAW)

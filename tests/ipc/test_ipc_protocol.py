@@ -5,6 +5,7 @@ would find what breaks.
 """
 
 import random
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -22,6 +23,7 @@ from appliance.ipc.protocol import (
     Ledger,
     Release,
 )
+from tests.ipc.exhaustive import explore
 from tests.ipc.values import U32, U64
 from tests.ipc.walks import LONGEST_TURN, walk
 from tests.ipc.world import World
@@ -78,6 +80,32 @@ def test_no_long_walk_tears_a_slot_or_blocks_the_publisher(subscribers: int) -> 
         walk(world, random.Random(number))
         reads += world.reads
     assert reads > 2000  # else the walks go nowhere
+
+
+def test_in_no_state_that_a_publisher_and_one_reader_can_come_to_is_a_slot_torn_or_the_publisher_blocked(
+    figure: Callable[[str, str], None],
+) -> None:
+    states = explore(lambda: World(1), most=100_000)
+    figure("mailbox, states of one publisher and one reader", f"{states:,}, each looked at")
+    assert 10_000 < states < 100_000
+
+
+@pytest.mark.parametrize("subscribers", [1, 2, 3, 4])
+def test_who_sits_down_late_has_something_to_read_by_the_publishers_next_publication(subscribers: int) -> None:
+    for number in range(200):
+        world, chance = World(subscribers), random.Random(number)
+        walk(world, chance)
+        late = chance.randrange(subscribers)
+        world.reader_dies(late)
+        world.reader_sits(late)
+        world.reader_runs(late)
+        reads = world.reads
+        until = world.ledger.sequence + 3  # one may be under way, the next is announced when a third has its number
+        while world.ledger.sequence < until:
+            world.publisher_runs()
+        for _ in range(LONGEST_TURN):
+            world.reader_runs(late)
+        assert world.reads > reads
 
 
 def test_in_a_quiet_world_everything_is_read() -> None:

@@ -1,12 +1,13 @@
-"""Each rule of the protocol is needed: without it a search finds a torn slot or a blocked publisher."""
+"""Each rule of the protocol is needed: without it a search finds a torn slot, a blocked publisher or a deaf reader."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from appliance.ipc.protocol import Descriptor, Ledger, Release
+from appliance.ipc.protocol import NOBODY, Descriptor, Ledger, Release
+from tests.ipc.exhaustive import explore
 from tests.ipc.walks import walks_until
-from tests.ipc.world import BlockedError, File, HarmError, TornError, World
+from tests.ipc.world import BlockedError, File, HarmError, TornError, UnheardError, World
 
 
 class NoEpochInDescriptors(World):
@@ -95,7 +96,19 @@ class NotTakenBack(World):
         return OfGifts(generation, self.subscribers)
 
 
-@pytest.mark.parametrize(
+class SeatsReadOnce(World):
+    """Who sits down later is taken for the first who sat there."""
+
+    def _new_ledger(self, generation: int) -> Ledger:
+        class OfOldFriends(Ledger):
+            def read_seat(self, subscriber: int, epoch: int) -> None:
+                if self.epochs[subscriber] == NOBODY:
+                    super().read_seat(subscriber, epoch)
+
+        return OfOldFriends(generation, self.subscribers)
+
+
+BROKEN = pytest.mark.parametrize(
     ("broken", "harm"),
     [
         (NoEpochInDescriptors, TornError),
@@ -107,9 +120,20 @@ class NotTakenBack(World):
         (ReceivesBeforeRelease, BlockedError),
         (ReleasesBeforeReading, TornError),
         (NotTakenBack, BlockedError),
+        (SeatsReadOnce, UnheardError),
     ],
 )
+
+
+@pytest.mark.parametrize("subscribers", [1, 2, 3])
+@BROKEN
 def test_without_any_one_of_its_rules_the_protocol_breaks_and_the_search_finds_out(
-    broken: type[World], harm: type[HarmError]
+    broken: type[World], harm: type[HarmError], subscribers: int
 ) -> None:
-    assert walks_until(harm, lambda: broken(1), most=5000) < 5000
+    assert walks_until(harm, lambda: broken(subscribers), most=5000) < 5000
+
+
+@BROKEN
+def test_the_exhaustive_search_finds_out_too(broken: type[World], harm: type[HarmError]) -> None:
+    with pytest.raises(harm):
+        explore(lambda: broken(1), most=50_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -14,7 +15,7 @@ import pytest
 
 from appliance.ipc import run_folder
 from appliance.ipc.channels import SUBSCRIBERS, Channel, detections_channel, frames_channel, state_channel
-from appliance.ipc.errors import SharedMemoryFullError, TakenError
+from appliance.ipc.errors import RefusedError, SharedMemoryFullError, TakenError
 from appliance.ipc.heartbeat import HeartbeatFile
 from appliance.ipc.mailbox import (
     publish_detections,
@@ -215,3 +216,47 @@ def test_queues_of_an_instance_are_found_by_their_files_alone(folder: RunFolder)
         folder.claim()
         assert exists(stranger)
     posix_ipc.unlink_message_queue(stranger)
+
+
+def test_what_the_system_says_of_a_file_comes_in_words(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.create()
+    for number, hint in {
+        errno.EMFILE: "ulimit -n",
+        errno.EACCES: "another user",
+        errno.EROFS: "read-only",
+        errno.EIO: "doctor",
+    }.items():
+        monkeypatch.setattr(os, "open", _refusing(number))
+        with pytest.raises(RefusedError, match=rf"cannot use .*supervisor\.lock: {os.strerror(number)}; .*{hint}"):
+            hold(folder.path / "supervisor.lock")
+        monkeypatch.undo()
+    monkeypatch.setattr(os, "open", _refusing(errno.ENOSPC))
+    with pytest.raises(SharedMemoryFullError, match="--shm-size"):
+        hold(folder.path / "supervisor.lock")
+    monkeypatch.undo()
+
+
+def _refusing(number: int) -> Callable[..., int]:
+    def refuse(*_arguments: object, **_more: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    return refuse
+
+
+def test_something_else_in_the_folders_place_is_named(tmp_path: Path) -> None:
+    folder = RunFolder("test", tmp_path)
+    folder.path.touch()
+    with pytest.raises(TakenError, match="is not a folder of this user's"):
+        folder.create()
+    folder.path.unlink()
+    folder.path.mkdir(mode=0o700)
+    (folder.path / "frames").touch()
+    with pytest.raises(RefusedError, match="something else lies in its place"):
+        folder.create()
+
+
+def test_a_file_system_without_a_limit_has_room(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.create()
+    unlimited = os.statvfs_result((4096, 4096, 0, 0, 0, 0, 0, 0, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda _path: unlimited)
+    folder.demand_room(1 << 40)

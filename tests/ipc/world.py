@@ -36,6 +36,10 @@ class MiscountedError(HarmError):
     """A reader saw its publications out of order, or gaps that are not the publisher's losses."""
 
 
+class UnheardError(HarmError):
+    """A publication passed by a reader that had sat down before it began."""
+
+
 @dataclass(eq=False)
 class File:
     """A channel file: per slot, the sequence that it holds."""
@@ -56,6 +60,8 @@ class World:
         self.releases: deque[Release] = deque()
         self.seats = [NOBODY] * subscribers
         self.hands: list[tuple[File, int] | None] = [None] * subscribers
+        self.heard: list[Descriptor | None] = [None] * subscribers
+        """Per reader, the newest that it took out of its queue and that was meant for it."""
         self.reads = 0
         self.fresh = count(1)
         self.file = File(0, [])
@@ -94,6 +100,7 @@ class World:
             self.descriptors[i] = None
             yield
         while True:
+            sitting = [seat if reader else NOBODY for seat, reader in zip(self.seats, self.readers, strict=True)]
             while self.releases:
                 ledger.take_release(self.releases.popleft())
                 yield
@@ -108,13 +115,32 @@ class World:
             file.slots[slot] = ledger.next_sequence(slot)
             yield
             for i in range(self.subscribers):
-                unread, self.descriptors[i] = self.descriptors[i], None
+                if ledger.epochs[i] == NOBODY:
+                    continue
+                descriptor = ledger.lend(i, slot)
                 yield
-                if unread is not None:
-                    ledger.take_back(i, unread)
-                if ledger.epochs[i] != NOBODY:
-                    self.descriptors[i] = ledger.lend(i, slot)
+                if self.descriptors[i] is not None:  # the queue is full
+                    yield
+                    yield from self._take_back(i, ledger)
+                if self.descriptors[i] is not None:
+                    raise BlockedError("there is no room for a descriptor")
+                self.descriptors[i] = descriptor
                 yield
+            self._check_announced(sitting, ledger)
+
+    def _take_back(self, i: int, ledger: Ledger) -> Iterator[None]:
+        unread, self.descriptors[i] = self.descriptors[i], None
+        yield
+        if unread is not None:
+            ledger.take_back(i, unread)
+
+    def _check_announced(self, sitting: list[int], ledger: Ledger) -> None:
+        """Whoever sat there when the publication began, and still does, can take it or has taken it."""
+        for i, epoch in enumerate(sitting):
+            if epoch != NOBODY and epoch == self.seats[i] and self.readers[i] is not None:
+                latest = self.descriptors[i] or self.heard[i]
+                if latest is None or latest[:3] != (ledger.generation, epoch, ledger.sequence):
+                    raise UnheardError(f"reader {i} has sat through publication {ledger.sequence} and has {latest}")
 
     def _choose(self, ledger: Ledger) -> int:
         try:
@@ -130,9 +156,11 @@ class World:
         while True:
             descriptor, self.descriptors[i] = self.descriptors[i], None
             lost = self.ledger.lost[i]
-            yield
             if descriptor is None or not self._is_meant_for(epoch, descriptor):
+                yield
                 continue
+            self.heard[i] = descriptor
+            yield
             if mapped.generation != descriptor.generation and self.file.generation == descriptor.generation:
                 mapped = self.file
             if mapped.generation == descriptor.generation:

@@ -75,6 +75,9 @@ class SyntheticSource:
     def pace(self, fps: float | None) -> None:
         """Nothing to save."""
 
+    def counts(self) -> dict[str, float]:
+        return {}
+
     def close(self) -> None: ...
 
     @property

@@ -1,0 +1,1 @@
+"""http(s):// -- MJPEG cameras: their JPEGs pass untouched."""

@@ -1,0 +1,1 @@
+"""rtsp:// and rtsps://: IP cameras."""
