@@ -93,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     command("check", "Check the settings and say what is wrong with them.")
     doctor = command("doctor", "Find out why it does not start, and what a killed one has left.")
     doctor.add_argument("--json", action="store_true", help="one JSON document instead of lines")
+    _add_doctor_camera(doctor)
     doctor.add_argument("--sweep", action="store_true", help="first remove what killed instances have left")
     stage = command("stage", "Run one stage in the foreground, as a container of k3s does.")
     stage.add_argument("name", choices=STAGES)
@@ -101,10 +102,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_doctor_camera(doctor: argparse.ArgumentParser) -> None:
+    text = "Open one camera, say what it gives and what is wrong, and write one picture of it."
+    of = doctor.add_subparsers(dest="of", metavar="camera URL").add_parser("camera", help=text, description=text)
+    of.add_argument("url", metavar="URL", help="as in the settings: v4l2:///dev/video0, rtsp://..., http://...")
+    of.add_argument("--seconds", type=float, default=5.0, help="how long to watch it (5)")
+    of.add_argument("--picture", type=Path, default=Path("porchlight-camera.jpg"), metavar="FILE")
+    of.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
+
+
 def _doctor(options: argparse.Namespace) -> int:
-    """An examination of the machine: 0, or 1 where it found a problem."""
+    """An examination of the machine or of a camera: 0, or 1 where it found a problem."""
     from appliance.doctor import command
 
+    if options.of == "camera":
+        return command.run_camera(options.url, seconds=options.seconds, picture=options.picture, as_json=options.json)
     return command.run(options.config, os.environ, sweep=options.sweep, as_json=options.json)
 
 

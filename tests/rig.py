@@ -59,6 +59,8 @@ def absent_parts() -> list[str]:
         "flatc": shutil.which("flatc"),
         "emulated machine with V4L2": shutil.which("qemu-system-x86_64")
         and Path(os.environ.get("V4L2VM_HOME", "/opt/v4l2vm"), "root.ext4").exists(),
+        "GStreamer's RTSP server": any(Path("/usr/lib").glob("*/girepository-1.0/GstRtspServer-1.0.typelib")),
+        "g++ and FlatBuffers' headers": shutil.which("g++") and Path("/usr/include/flatbuffers").exists(),
         "footage and models (../shared)": CLIP.exists() and MODEL.exists(),
     }
     return [name for name, there in parts.items() if not there]

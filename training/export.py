@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from training.contract import SIDE
+from training.farness import doubt_the_far
 from training.network import Contract
 from training.notes import annotate
 
@@ -33,4 +34,5 @@ def export(network: Network, path: Path) -> None:
             opset_version=_OPSET,
             dynamo=False,
         )
+    doubt_the_far(path)
     annotate(path)

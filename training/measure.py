@@ -21,8 +21,9 @@ from appliance.config.settings import Sentry as SentrySettings
 from appliance.controller.sentry import Look, Sentry
 from appliance.inference.demo import PORCH_DEMO
 from appliance.inference.onnxruntime_cpu import OnnxRuntimeCpu
+from appliance.inference.picture import Decoder
 from appliance.inference.rfdetr import Preprocessor, postprocess
-from appliance.messages import SentryState
+from appliance.messages import Frame, FrameInfo, PixelFormat, SentryState
 from training.contract import COLUMNS, HELD_OUT
 
 if TYPE_CHECKING:
@@ -92,13 +93,14 @@ class Eye:
 
     def __init__(self, model: Path) -> None:
         self._model = OnnxRuntimeCpu(model, 2)
+        self._decoder = Decoder(self._model.info.side)
         self._input = Preprocessor(self._model.info.side)
 
     def people(self, scene: Scene, t: float, threshold: float = THRESHOLD) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return boxes (n, 4), x1 y1 x2 y2 in pixels, and scores (n,) of the people in the scene at `t`."""
-        side = self._model.info.side
         jpeg = simplejpeg.encode_jpeg(np.ascontiguousarray(scene.render(t)), _QUALITY, "RGB", "420")
-        picture = simplejpeg.decode_jpeg(jpeg, "RGB", min_height=side, min_width=side, min_factor=1)
+        info = FrameInfo(0, 0, 0, scene.options.width, scene.options.height, PixelFormat.JPEG)
+        picture = self._decoder.decode(Frame(info, memoryview(jpeg)))
         dets, labels = self._model.detect(self._input.fill(picture))
         rows = postprocess(dets, labels, scene.options.width, scene.options.height, threshold)
         people = rows.class_ids == COLUMNS["person"]

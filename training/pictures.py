@@ -13,6 +13,8 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from appliance.capture.synthetic import Scene, SceneOptions
+from appliance.inference.picture import Decoder
+from appliance.messages import Frame, FrameInfo, PixelFormat
 from training.contract import HELD_OUT, KINDS, SIDE
 
 if TYPE_CHECKING:
@@ -119,11 +121,8 @@ def _moment(scene: Scene, t: float, rng: random.Random) -> tuple[Bytes, Floats]:
     picture = scene.render(t)
     if rng.random() < 0.7:
         quality = rng.randint(50, 95)
-        picture = as_decoded(simplejpeg.encode_jpeg(picture, quality, colorsubsampling="420"))
+        jpeg = simplejpeg.encode_jpeg(picture, quality, colorsubsampling="420")
+        info = FrameInfo(0, 0, 0, scene.options.width, scene.options.height, PixelFormat.JPEG)
+        picture = Decoder(SIDE).decode(Frame(info, memoryview(jpeg)))
     square = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
     return np.asarray(square, np.uint8), np.array(things, np.float32).reshape(-1, 6)
-
-
-def as_decoded(jpeg: bytes) -> Bytes:
-    """Return the picture as the inference stage decodes it: at libjpeg's smallest scale that covers the input."""
-    return np.asarray(simplejpeg.decode_jpeg(jpeg, "RGB", min_height=SIDE, min_width=SIDE, min_factor=1), np.uint8)

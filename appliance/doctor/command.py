@@ -12,13 +12,24 @@ from appliance.doctor.examination import examine
 from appliance.doctor.finding import Finding, Level, several
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 
 def run(config: Path, environ: Mapping[str, str], *, sweep: bool, as_json: bool) -> int:
-    """Print what is found, to standard output. Return 1 where there is a problem, else 0."""
-    findings = [_printable(finding) for finding in examine(config, environ, first_sweep=sweep)]
+    """Examine the machine; print what is found, to standard output. Return 1 where there is a problem, else 0."""
+    return _print(examine(config, environ, first_sweep=sweep), as_json=as_json)
+
+
+def run_camera(url: str, *, seconds: float, picture: Path, as_json: bool) -> int:
+    """Examine one camera; otherwise as `run`."""
+    from appliance.doctor import camera  # noqa: PLC0415 -- it alone needs the pictures' libraries
+
+    return _print(camera.examine(url, seconds, picture), as_json=as_json)
+
+
+def _print(found: Iterable[Finding], *, as_json: bool) -> int:
+    findings = [_printable(finding) for finding in found]
     text = document(findings) if as_json else report(findings)
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(f"{text.encode(encoding, 'backslashreplace').decode(encoding)}\n")

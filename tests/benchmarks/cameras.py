@@ -78,7 +78,7 @@ def run(folder: Path, quick: bool) -> Chapter:
                 "A camera as a process, and as a thread of one process that holds all eight",
                 ("", "% of a core", "PSS, MB", "private, MB", "processor s to start"),
                 (
-                    ("process", *processes[:3], _start_cost(folder)),
+                    ("process", *processes[:3], _start_cost()),
                     ("thread", *thread, thread_start_s / CAMERAS),
                 ),
                 "The scene is painted and encoded in the camera's own process here: a real camera costs less.",
@@ -134,8 +134,8 @@ def _average(shares: list[tuple[Usage, float]]) -> tuple[float, float, float, fl
     )
 
 
-def _start_cost(_folder: Path) -> float:
-    """Return the processor seconds that a camera's process takes before it can open anything: the interpreter, imports."""
+def _start_cost() -> float:
+    """Return the processor seconds that a camera's process takes before it opens anything: interpreter, imports."""
     code = "import appliance.cli, appliance.capture.service, time; print(time.process_time())"
     return min(
         float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout)

@@ -43,9 +43,9 @@ def run(folder: Path, quick: bool) -> Chapter:
         rows.append((f"{width}x{height}, {size // 1000} kB", ours * 1e3, ancestor * 1e3, ratio))
     return Chapter(
         "A camera's JPEG on its way to the model",
-        "Processor time for a frame, by the same libjpeg-turbo in the same process, in alternating rounds. Here: the JPEG "
-        f"is copied into its slot and decoded once, at the smallest scale that covers a model of {MODEL_SIDE}; viewers get "
-        "the JPEG as it is. The ancestor's way: decoded in full, copied twice, encoded again for viewers.",
+        "Processor time for a frame, by the same libjpeg-turbo in the same process, in alternating rounds. Here: the "
+        f"JPEG is copied into its slot and decoded once, at a scale that covers a model of {MODEL_SIDE}; viewers get "
+        "it as it is. The ancestor's way: decoded in full, copied twice, encoded again for viewers.",
         tuple(ratios),
         (Table("ms of processor time for a frame", ("", "Porchlight", "the ancestor's way", "ratio"), tuple(rows)),),
     )

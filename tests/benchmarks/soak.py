@@ -1,4 +1,4 @@
-"""Chapter: half an hour of work: does any process grow?"""
+"""Chapter: half an hour of work, and whether any process grows."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def run(folder: Path, quick: bool) -> Chapter:
         rows.append((name, first / 1e6, last / 1e6, warm[0][name][1], warm[-1][name][1]))
     return Chapter(
         f"A soak of {minutes:g} minutes",
-        "Two synthetic cameras with people, one of them at its full rate, a viewer of the live stream, the demo detector. "
-        f"PSS, medians of thirds after the first {WARM_SHARE:.0%}.",
+        "Two synthetic cameras with people, one of them at its full rate, a viewer of the live stream, the demo "
+        f"detector. PSS, medians of thirds after the first {WARM_SHARE:.0%}.",
         tuple(ratios),
         (
             Table(
@@ -103,7 +103,7 @@ def _watch(url: str, gone: threading.Event) -> None:
     while not gone.is_set():
         with (
             contextlib.suppress(OSError),
-            urllib.request.urlopen(f"{url}/cameras/porch/stream.mjpeg", timeout=10) as stream,  # noqa: S310
+            urllib.request.urlopen(f"{url}/cameras/porch/stream.mjpeg", timeout=10) as stream,
         ):
             while not gone.is_set() and stream.read(65536):
                 pass

@@ -198,6 +198,13 @@ class Growing:
         into[: self._size] = bytes([self._level]) * self._size
         return self._size
 
+    def fileno(self) -> None: ...
+
+    def pace(self, fps: float | None) -> None: ...
+
+    def counts(self) -> dict[str, float]:
+        return {}
+
     def close(self) -> None: ...
 
 

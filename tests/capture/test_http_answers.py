@@ -15,6 +15,7 @@ from appliance.capture.http_mjpeg import client
 from tests.capture.clips import jpeg, noise
 from tests.capture.odd_camera import (
     MULTIPART,
+    PATIENCE_S,
     Call,
     answering,
     head,
@@ -188,17 +189,17 @@ def test_a_certificate_for_another_name_is_refused(
         assert "certificate cannot be trusted (Hostname mismatch" in viewer.fault()
 
 
-def test_a_refusal_over_tls_leaves_nothing_open(
-    tls: ssl.SSLContext, certificate: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("length", [4, 99], ids=["whole answers", "half answers"])
+def test_a_camera_that_does_not_hang_up_in_tls_leaves_nothing_open(
+    length: int, tls: ssl.SSLContext, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
 
     def script(call: Call) -> None:
-        if call.path == "/":
-            call.send(head("Location: /there", "Content-Length: 99", status="302 Found"), b"half")
-            call.hold()
-        call.send(head("WWW-Authenticate: Basic", "Content-Length: 99", status="401 Unauthorized"), b"half")
-        call.hold()
+        first = "Location: /there" if call.path == "/" else "WWW-Authenticate: Basic"
+        status = "302 Found" if call.path == "/" else "401 Unauthorized"
+        call.send(head(first, f"Content-Length: {length}", status=status), b"wait")
+        camera.closing.wait(PATIENCE_S)  # reads nothing, and so hears no goodbye
 
     with serving(script, tls) as camera, viewing(camera.url("/"), camera, "porch", "wrong") as viewer:
         assert "refuses the user or the password" in viewer.fault()

@@ -72,9 +72,9 @@ def opened(wanted: RtspSettings) -> Iterator[RtspSource]:
 
 @pytest.fixture
 def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give a camera that says nothing half a second."""
-    monkeypatch.setattr(connection, "OPEN_S", 0.5)
-    monkeypatch.setattr(connection, "SILENCE_S", 0.5)
+    """Give a camera that says nothing a second."""
+    monkeypatch.setattr(connection, "OPEN_S", 1.0)
+    monkeypatch.setattr(connection, "SILENCE_S", 1.0)
 
 
 def says(status: str, *headers: str, body: str = "", to: str = "DESCRIBE") -> Callable[[Peer], None]:
@@ -129,8 +129,8 @@ BASIC, DIGEST = 'WWW-Authenticate: Basic realm="c"', 'WWW-Authenticate: Digest r
         (says("200 OK"), "does not speak RTSP"),
         (says("200 OK", "Content-Type: application/sdp", body="<html>Welcome</html>"), "no video at this path"),
         (describes(SDP + AUDIO), "no video at this path"),
-        (describes(H264_SDP), "no answer, or no picture, within 0.5 s"),
-        (Peer.wait, "no answer, or no picture, within 0.5 s"),
+        (describes(H264_SDP), "no answer, or no picture, within 1 s"),
+        (Peer.wait, "no answer, or no picture, within 1 s"),
         (hangs_up, "hangs up"),
         (babbles, "does not speak RTSP"),
     ],
@@ -235,7 +235,7 @@ def test_a_change_of_size_in_mid_stream_is_followed() -> None:
 @pytest.mark.parametrize(
     ("then", "words"),
     [
-        (Peer.wait, "has sent nothing for 0.5 s"),
+        (Peer.wait, "has sent nothing for 1 s"),
         (leaves, "has ended the stream"),
         (lambda peer: peer.send(b"$\0\xff\xff half a packet"), "has ended the stream"),
         (babbles, "has sent nothing"),

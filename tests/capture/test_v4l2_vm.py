@@ -5,23 +5,14 @@ One machine is started for all tests here (about a minute and a half); v4l2_gues
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.rig import ROOT, SHARED
+from tests.capture.guest import in_guest
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(400)]
 
-TOOL = SHARED / "tools" / "v4l2_vm.sh"
-GUEST = Path(os.environ.get("V4L2VM_HOME", "/opt/v4l2vm")) / "root.ext4"
-LIMIT_S = 300
 ROUNDS = 20
 NOTICED_S = 3
 VIVID_FORMATS = "vivid: YUYV, NV12, UYVY, YVYU, VYUY, 422P, YU12, YV12 and 75 more"
@@ -32,26 +23,7 @@ Facts = dict[str, Any]
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Facts:
     """What the guest saw, scene by scene."""
-    if not (TOOL.exists() and GUEST.exists() and shutil.which("qemu-system-x86_64") and os.geteuid() == 0):
-        pytest.skip("not here: emulated machine with V4L2 (as root: ../shared/tools/v4l2_vm.sh build)")
-    if Path(sys.base_prefix) == Path("/usr"):
-        pytest.skip("not here: a Python outside of /usr, which the emulated machine can share")
-    out = tmp_path_factory.mktemp("guest")
-    shares = [part for folder in {sys.prefix, sys.base_prefix} for part in ("--share", folder)]
-    machine = [str(TOOL), "run", "--loopback", "1", "--dir", f"{ROOT}:{ROOT}", *shares, "--out", str(out)]
-    script = [sys.executable, "-m", "tests.capture.v4l2_guest", "/out/told.json"]
-    done = subprocess.run(
-        [*machine, "--timeout", str(LIMIT_S), "--", *script],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    print(done.stdout)
-    assert done.returncode == 0, done.stdout[-3000:]
-    found: Facts = json.loads((out / "told.json").read_text())
-    return found
+    return in_guest("tests.capture.v4l2_guest", out=tmp_path_factory.mktemp("guest"))
 
 
 def scene(told: Facts, name: str) -> Facts:

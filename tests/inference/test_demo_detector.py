@@ -39,14 +39,14 @@ def with_people(eye: Eye, busy: list[Scene]) -> Figures:
     return figures
 
 
-def test_three_of_four_people_who_can_be_seen_are_found(with_people: Figures) -> None:
-    """The aim is nine of ten, and training/README.md says how far it is: this keeps what was reached."""
+def test_six_of_seven_people_who_can_be_seen_are_found(with_people: Figures) -> None:
+    """The aim is nine of ten, which is narrowly missed (training/README.md): this keeps what was reached."""
     assert with_people.people >= 100
-    assert with_people.recall >= 0.75
+    assert with_people.recall >= 0.87
 
 
 def test_their_boxes_fit(with_people: Figures) -> None:
-    assert with_people.overlap >= 0.6
+    assert with_people.overlap >= 0.75
 
 
 def test_nobody_is_seen_where_nobody_is_by_day_at_dusk_at_night_and_in_the_rain(eye: Eye) -> None:
@@ -61,7 +61,7 @@ def test_twenty_visits_alarm_and_most_are_noticed_within_a_second_and_a_half(eye
     met = [meet(eye, scene, visit) for scene in busy for visit in first_visits(scene)]
     assert len(met) == 20
     assert all(one.alarm is not None for one in met)
-    assert sum(one.first is not None and one.first <= 1.5 for one in met) >= 16
+    assert sum(one.first is not None and one.first <= 1.5 for one in met) >= 18
 
 
 def test_onnx_runtime_takes_it_and_unused_columns_are_silent() -> None:

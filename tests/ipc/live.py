@@ -105,6 +105,8 @@ class Live:
         with self.path.open("r+b") as opened:
             self.memory = ends.enter_context(contextlib.closing(mmap.mmap(opened.fileno(), 0)))
         self._pristine = bytes(self.memory)
+        self.vector_at: int = self.publisher.borrow()._layout.vector_at
+        """Within a slot: where the elements begin, behind their number."""
 
     def subscribe(self, name: str = "") -> contextlib.closing[Subscriber[Any]]:
         return contextlib.closing(self._kind.subscribe(self._folder, name or self._kind.reader))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from appliance.ipc.errors import CorruptError
+from appliance.ipc.layout import UNFINISHED
 from appliance.ipc.protocol import DESCRIPTOR_BYTES, RELEASE_BYTES, RELEASE_DEPTH, Descriptor
 from appliance.messages import FrameInfo, PixelFormat
 from tests.ipc.mail import CAMERA, FRAMES, Mail, publish, received
@@ -63,6 +64,18 @@ def test_a_descriptor_of_a_slot_that_is_not_there_is_given_back(mail: Mail) -> N
         queue.send(Descriptor(right.generation, right.epoch, right.sequence, 99).pack())
         with pytest.raises(CorruptError, match="slot 99 was announced, there are 4"):
             subscriber.receive()
+
+
+@pytest.mark.xfail(reason="sequence 0 is taken for a publication", raises=pytest.fail.Exception, strict=True)
+def test_a_slot_that_is_being_written_is_not_read_whatever_is_announced(mail: Mail) -> None:
+    publisher, subscriber = mail.both()
+    publish(publisher, 1)
+    assert received(subscriber) == 1
+    ledger, epoch = publisher._ledger, subscriber._registration.epoch
+    queue = mail.queue(mail.folder.descriptor_queue(FRAMES, "inference"), 1, DESCRIPTOR_BYTES)
+    queue.send(Descriptor(ledger.generation, epoch, UNFINISHED, publisher.borrow().slot).pack())
+    with pytest.raises(CorruptError):
+        subscriber.receive()
 
 
 def test_a_channel_file_that_cannot_be_read_stops_neither_side(mail: Mail) -> None:

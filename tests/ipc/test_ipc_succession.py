@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import posix_ipc
 import pytest
 
 from appliance.ipc.channels import Channel
-from appliance.ipc.errors import QueueError, TakenError
+from appliance.ipc.errors import CorruptError, QueueError, TakenError
 from appliance.ipc.mailbox import (
     last_state,
     publish_detections,
@@ -19,8 +20,9 @@ from appliance.ipc.mailbox import (
     subscribe_frames,
     subscribe_state,
 )
+from appliance.ipc.publisher import Publisher
 from appliance.ipc.run_folder import RunFolder
-from appliance.messages import CameraState
+from appliance.messages import CameraState, FrameInfo, PixelFormat
 from tests.ipc.mail import CAMERA, SIZE, SLOTS, Mail, die, only_byte, publish, received
 
 
@@ -157,6 +159,35 @@ def test_the_last_state_survives_its_controller(folder: RunFolder, ends: context
     assert last_state(folder, CAMERA) == CameraState(person_count=11)
     ends.enter_context(contextlib.closing(publish_state(folder, CAMERA)))
     assert last_state(folder, CAMERA) is None
+
+
+def half_write(publisher: Publisher[Any], write: Callable[[Any], None]) -> None:
+    """Leave a slot as a publisher that stops in the middle of packing does: `struct` empties the block first."""
+    writer = publisher.borrow()
+    with pytest.raises(struct.error):
+        write(writer)
+
+
+@pytest.mark.xfail(reason="a reader of every slot is made when the file is opened", raises=CorruptError, strict=True)
+def test_who_opens_the_file_while_another_slot_is_being_written_reads_what_was_announced(mail: Mail) -> None:
+    publisher, subscriber = mail.both()
+    publish(publisher, 1)
+    info = FrameInfo("not packed", 0, 0, 1, 1, PixelFormat.JPEG)  # type: ignore[arg-type]
+    half_write(publisher, lambda writer: writer.write(info, 0))
+    assert received(subscriber) == 1
+
+
+@pytest.mark.xfail(reason="a slot that cannot be read makes all of them count as unreadable", strict=True)
+def test_the_last_state_survives_a_controller_that_was_killed_while_it_wrote_the_next(
+    folder: RunFolder, ends: contextlib.ExitStack
+) -> None:
+    publisher = ends.enter_context(contextlib.closing(publish_state(folder, CAMERA)))
+    writer = publisher.borrow()
+    writer.write(CameraState(person_count=1))
+    publisher.send(writer)
+    state = CameraState(observed_frame="not packed")  # type: ignore[arg-type]
+    half_write(publisher, lambda writer: writer.write(state))
+    assert last_state(folder, CAMERA) == CameraState(person_count=1)
 
 
 def test_a_last_state_that_cannot_be_read_is_none(folder: RunFolder) -> None:

@@ -63,9 +63,12 @@ def pictures(draw: st.DrawFn) -> tuple[FrameInfo, bytes]:
     return info, draw(st.binary(min_size=size, max_size=size))
 
 
+ROWS = st.one_of(st.integers(0, 3), st.integers(0, 300))
+
+
 @st.composite
-def detections(draw: st.DrawFn) -> Detections:
-    count = draw(st.one_of(st.integers(0, 3), st.integers(0, 300)))
+def detections(draw: st.DrawFn, counts: st.SearchStrategy[int] = ROWS) -> Detections:
+    count = draw(counts)
     return Detections(
         frame=draw(infos(st.sampled_from(PixelFormat))),
         rows=Rows.of(
@@ -88,17 +91,22 @@ TRANSITIONS = st.builds(
 )
 
 
-STATES = st.builds(
-    CameraState,
-    state=st.sampled_from(SentryState),
-    mode=st.sampled_from(Mode),
-    known=st.booleans(),
-    person_count=U32,
-    observed_frame=U64,
-    last_sighting_ns=U64,
-    misses=U32,
-    transitions=st.lists(TRANSITIONS, max_size=16).map(tuple),
-)
+def states(least: int = 0, most: int = 16) -> st.SearchStrategy[CameraState]:
+    """With so many transitions."""
+    return st.builds(
+        CameraState,
+        state=st.sampled_from(SentryState),
+        mode=st.sampled_from(Mode),
+        known=st.booleans(),
+        person_count=U32,
+        observed_frame=U64,
+        last_sighting_ns=U64,
+        misses=U32,
+        transitions=st.lists(TRANSITIONS, min_size=least, max_size=most).map(tuple),
+    )
+
+
+STATES = states()
 
 
 HEARTBEATS = st.builds(

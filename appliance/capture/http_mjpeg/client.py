@@ -43,8 +43,9 @@ class Client:
         self.content_type = ""
         """Of the answer, in lower case, without parameters."""
         self._settings = settings
-        self._runner = asyncio.Runner(loop_factory=_Loop)
-        self._loop = self._runner.get_loop()
+        self._loop = _Loop()
+        self._runner = asyncio.Runner(loop_factory=lambda: self._loop)
+        self._runner.get_loop()
         self._task: asyncio.Task[Any] | None = None
         self._is_interrupted = False
         self._session: aiohttp.ClientSession | None = None
@@ -120,7 +121,6 @@ class Client:
                 raise self.error(words.of_status(answer.status))
 
     async def _get(self, url: URL, authorization: str | None) -> aiohttp.ClientResponse:
-        """Ask once, over a connection of its own: its end, unlike that of a single answer, waits for no camera."""
         await self._hang_up()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(force_close=True),
@@ -136,10 +136,11 @@ class Client:
         return self._answer
 
     async def _hang_up(self) -> None:
-        if self._session is not None:
-            await self._session.close()  # before the answer, whose own way of closing says goodbye in TLS, and waits
+        self._loop.abort_connections()
         if self._answer is not None:
             self._answer.close()
+        if self._session is not None:
+            await self._session.close()
         self._session = self._answer = None
 
     def _log_in(self, url: URL, offered: list[login.Challenge], *, was_refused: bool) -> str:
@@ -178,9 +179,22 @@ class Client:
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """Looks names up in threads that nobody waits for: a name server that is silent must hold up neither the end of a
-    source nor that of the process, and asyncio's own threads do both.
+    """A loop at whose end nobody waits: neither for a camera that does not say goodbye in TLS (aiohttp has a session
+    forget such a connection, open), nor for a name server (asyncio's own threads hold up the end of the process too).
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._opened: list[asyncio.Transport] = []
+
+    def abort_connections(self) -> None:
+        while self._opened:
+            self._opened.pop().abort()
+
+    async def create_connection(self, *how: Any, **wanted: Any) -> Any:
+        transport, protocol = await super().create_connection(*how, **wanted)
+        self._opened.append(transport)
+        return transport, protocol
 
     async def getaddrinfo(self, host: Any, port: Any, **wanted: Any) -> Any:
         answer: concurrent.futures.Future[Any] = concurrent.futures.Future()

@@ -78,6 +78,9 @@ class HttpSource:
     def pace(self, fps: float | None) -> None:
         """Nothing to save: the camera sends what it sends, and nothing is decoded."""
 
+    def counts(self) -> dict[str, float]:
+        return {"frames_broken": self.broken, "frames_oversized": self.oversized}
+
     def close(self) -> None:
         self._newest.closing.set()
         self._client.interrupt()
