@@ -61,6 +61,7 @@ def absent_parts() -> list[str]:
         and Path(os.environ.get("V4L2VM_HOME", "/opt/v4l2vm"), "root.ext4").exists(),
         "GStreamer's RTSP server": any(Path("/usr/lib").glob("*/girepository-1.0/GstRtspServer-1.0.typelib")),
         "g++ and FlatBuffers' headers": shutil.which("g++") and Path("/usr/include/flatbuffers").exists(),
+        "ESPHome": shutil.which(os.environ.get("ESPHOME", "esphome")),
         "footage and models (../shared)": CLIP.exists() and MODEL.exists(),
     }
     return [name for name, there in parts.items() if not there]

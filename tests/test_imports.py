@@ -14,6 +14,7 @@ HEAVY = {"onnxruntime", "av", "cv2", "simplejpeg", "aiohttp", "paho"}
     ("module", "allowed"),
     [
         ("appliance.cli", set()),
+        ("appliance.doctor.command", set()),
         ("appliance.controller.service", {"paho"}),
         ("appliance.capture.service", set()),
         ("appliance.capture.v4l2.source", {"simplejpeg"}),

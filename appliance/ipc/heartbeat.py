@@ -60,8 +60,8 @@ def read_heartbeats(folder: RunFolder) -> dict[str, Heartbeat]:
     with contextlib.suppress(FileNotFoundError):
         for path in folder.heartbeats.iterdir():
             if not path.name.startswith("."):
-                with contextlib.suppress(OSError, CorruptError):
-                    beats[path.name] = decode(path.read_bytes(), str(path))
+                with contextlib.suppress(OSError, CorruptError), path.open("rb") as file:
+                    beats[path.name] = decode(file.read(_MAX_BYTES + 1), str(path))
     return beats
 
 

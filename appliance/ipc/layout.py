@@ -10,9 +10,12 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from appliance.ipc.errors import CorruptError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _UOFFSET = struct.Struct("<I")
 _SOFFSET = struct.Struct("<i")
@@ -22,15 +25,15 @@ _IDENTIFIER = slice(4, 8)
 UNFINISHED = 0
 """The sequence of a slot that is being written, or never was."""
 _LARGEST_GAP = 64
-"""Between a vector's offset and its length: alignment, no more."""
+"""Between the scalars and the vector's length: alignment, no more."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableSpec:
     """What one channel's table looks like, as far as patching needs to know.
 
-    `scalars` are (field id in the schema, struct codes) in the order in which they lie and in which values are given,
-    between `sequence`, which is field 0, and `vector`, the field of the one vector; its elements have `element_bytes`.
+    `scalars` are (field id in the schema, struct code) in the order in which they lie and in which values are given,
+    behind `sequence`, which is field 0. `vector` is the field of the one vector; its elements have `element_bytes`.
     """
 
     identifier: bytes
@@ -44,7 +47,7 @@ class Layout:
     it is written or read in one call. CorruptError where the buffer has something else.
     """
 
-    __slots__ = ("_commit", "_pack", "_read_sequence", "_unpack", "_vector_offset", "capacity", "vector_at")
+    __slots__ = ("_read_sequence", "_unpack", "capacity", "commit", "pack", "vector_at")
 
     def __init__(self, buffer: memoryview, spec: TableSpec, source: str) -> None:
         """Find every field through the vtable; `source` names the file and slot in errors."""
@@ -56,41 +59,32 @@ class Layout:
         places = _Places(buffer, source)
         at = places.of(0, _SEQUENCE.size)
         code = "<Q"
-        for field_id, kind in (*spec.scalars, (spec.vector, "I")):
+        for field_id, kind in spec.scalars:
             place = places.of(field_id, struct.calcsize(f"<{kind}"))
             gap = place - at - struct.calcsize(code)
             if gap < 0:
                 raise CorruptError(f"{source}: field {field_id} is not in its order: laid out by something else")
             code += "x" * gap + kind
-        vector_field = at + struct.calcsize(code) - _UOFFSET.size
+        vector_field = places.of(spec.vector, _UOFFSET.size)
         length_at = _follow(buffer, vector_field, source)
-        self._vector_offset = length_at - vector_field
-        if not _UOFFSET.size <= self._vector_offset < _LARGEST_GAP:
+        gap = length_at - at - struct.calcsize(code)
+        if vector_field + _UOFFSET.size > at or not 0 <= gap < _LARGEST_GAP:
             raise CorruptError(f"{source}: its vector does not follow its scalars: laid out by something else")
-        block = struct.Struct(code + "x" * (self._vector_offset - _UOFFSET.size) + "I")
-        self._pack = partial(block.pack_into, buffer, at, UNFINISHED)
-        self._commit = partial(_SEQUENCE.pack_into, buffer, at)
+        block = struct.Struct(code + "x" * gap + "I")
+        self.pack: Callable[..., None] = partial(block.pack_into, buffer, at, UNFINISHED)
+        """Called with the scalars in their order and the vector's length: patches them in, and marks the slot as
+        UNFINISHED. The elements must have been written before; whoever wrote them knows that they fit.
+        """
+        self.commit: Callable[[int], None] = partial(_SEQUENCE.pack_into, buffer, at)
+        """Called with the sequence, last: a slot whose publisher was killed before is UNFINISHED."""
         self._unpack = partial(block.unpack_from, buffer, at)
         self._read_sequence = partial(_SEQUENCE.unpack_from, buffer, at)
         self.vector_at = length_at + _UOFFSET.size
         self.capacity = (len(buffer) - self.vector_at) // spec.element_bytes
 
-    def write(self, values: tuple[object, ...], length: int, sequence: int) -> None:
-        """Patch everything in, the sequence last: a slot whose publisher was killed half way is UNFINISHED.
-
-        `length` elements must have been written before; whoever wrote them knows that they fit.
-        """
-        self._pack(*values, self._vector_offset, length)
-        self._commit(sequence)
-
     def read(self) -> tuple[Any, ...]:
-        """Return sequence, scalars in their order, the vector's offset and its length.
-
-        CorruptError: a length beyond the capacity, or a vector elsewhere.
-        """
+        """Return sequence, scalars in their order, the vector's length. CorruptError: a length beyond the capacity."""
         values = self._unpack()
-        if values[-2] != self._vector_offset:
-            raise CorruptError(f"its vector has moved from {self._vector_offset} to {values[-2]}")
         if values[-1] > self.capacity:
             raise CorruptError(f"a vector claims {values[-1]} elements where {self.capacity} were laid out")
         return values

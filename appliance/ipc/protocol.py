@@ -92,9 +92,13 @@ class Ledger:
         self._written = [0] * (self.subscribers + SPARE_SLOTS)
 
     def take_release(self, release: Release) -> None:
-        """Step 1: a slot came back. Releases of another file, of nobody or of a forgotten loan mean nothing."""
+        """Step 1: a slot came back, and with it whatever that subscriber was lent earlier: it has one in hands at most.
+        Releases of another file, of nobody or of a forgotten loan mean nothing.
+        """
         if release.generation == self.generation and release.subscriber < self.subscribers:
-            self._loans[release.subscriber].pop(release.sequence, None)
+            loans = self._loans[release.subscriber]
+            for sequence in [each for each in loans if each <= release.sequence]:
+                del loans[sequence]
 
     def read_seat(self, subscriber: int, epoch: int) -> None:
         """Step 2: who sits there now? A new epoch means that the one before is dead, and all it held is free."""

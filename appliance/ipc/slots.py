@@ -59,7 +59,8 @@ class SlotWriter(Generic[T]):
 
     def __init__(self, buffer: memoryview, source: str) -> None:
         self._buffer = buffer
-        self._layout = Layout(buffer, self.spec, source)
+        self._layout = layout = Layout(buffer, self.spec, source)
+        self._pack, self._commit = layout.pack, layout.commit
         self.sequence = 0
         self.slot = 0
 
@@ -86,7 +87,8 @@ class FrameWriter(SlotWriter[Frame]):
         """Finish the slot: the picture is `length` bytes of `data`. ValueError: more than it has."""
         if length > len(self.data):
             raise ValueError(f"{length} bytes do not fit a slot laid out for {len(self.data)}")
-        self._layout.write(info, length, self.sequence)
+        self._pack(*info, length)
+        self._commit(self.sequence)
 
     def let_go(self) -> None:
         self.data.release()
@@ -107,7 +109,8 @@ class DetectionsWriter(SlotWriter[Detections]):
         if length > _MOST_ROW_BYTES:
             data, length = data[:_MOST_ROW_BYTES], _MOST_ROW_BYTES
         self._rows[:length] = data
-        self._layout.write((*info, infer_ns), length // ROW_BYTES, self.sequence)
+        self._pack(*info, infer_ns, length // ROW_BYTES)
+        self._commit(self.sequence)
 
     def let_go(self) -> None:
         self._rows.release()
@@ -136,7 +139,8 @@ class StateWriter(SlotWriter[CameraState]):
             state.mode,
             state.known,
         )
-        self._layout.write(values, len(rows), self.sequence)
+        self._pack(*values, len(rows))
+        self._commit(self.sequence)
 
 
 class _Reader:
@@ -148,7 +152,7 @@ class _Reader:
         self._source = source
 
     def _read(self, sequence: int) -> tuple[Any, ...]:
-        """Return sequence, scalars in their order, the vector's offset and its length."""
+        """Return sequence, scalars in their order, the vector's length."""
         try:
             values = self._layout.read()
         except CorruptError as error:
@@ -196,7 +200,7 @@ class DetectionsReader(_Reader):
 
     def value(self, sequence: int) -> Detections:
         values = self._read(sequence)
-        *_, infer_ns, _, length = values
+        *_, infer_ns, length = values
         start = self._layout.vector_at
         rows = Rows(bytes(self._buffer[start : start + length * ROW_BYTES]))
         return Detections(_info(self._source, values), rows, infer_ns)
@@ -206,7 +210,7 @@ class StateReader(_Reader):
     spec = STATE
 
     def value(self, sequence: int) -> CameraState:
-        _, observed, sighting_ns, count, misses, state, mode, known, _, length = self._read(sequence)
+        _, observed, sighting_ns, count, misses, state, mode, known, length = self._read(sequence)
         start = self._layout.vector_at
         rows = np.frombuffer(bytes(self._buffer[start : start + length * TRANSITION.itemsize]), TRANSITION)
         try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from appliance.ipc import channel_file
 from appliance.ipc.errors import CorruptError, LoanError
+from appliance.ipc.layout import UNFINISHED
 from appliance.ipc.protocol import DESCRIPTOR_BYTES, RELEASE_BYTES, RELEASE_DEPTH, Descriptor, Release
 from appliance.ipc.queues import Queue
 from appliance.ipc.registration import Registration
@@ -161,6 +162,8 @@ class Subscriber(Generic[T]):
 
     def _read(self, descriptor: Descriptor) -> T:
         """Take the slot in hands; not if it is corrupted."""
+        if descriptor.sequence == UNFINISHED:
+            raise CorruptError(f"{self._path}: publication 0 was announced, which there is never")
         if descriptor.slot >= len(self._readers):
             raise CorruptError(f"{self._path}: slot {descriptor.slot} was announced, there are {len(self._readers)}")
         reader = self._readers[descriptor.slot]

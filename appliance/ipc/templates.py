@@ -50,7 +50,6 @@ def frame_template(max_bytes: int) -> bytes:
     builder.ForceDefaults(True)
     data = builder.CreateByteVector(bytes(max_bytes))
     Frame.FrameStart(builder)
-    Frame.FrameAddData(builder, data)
     Frame.FrameAddTrace(builder, CreateTraceContext(builder, bytes(16), bytes(8), 0))
     Frame.FrameAddClock(builder, 0)
     Frame.FrameAddFormat(builder, 0)
@@ -60,6 +59,7 @@ def frame_template(max_bytes: int) -> bytes:
     Frame.FrameAddCapturedNs(builder, 0)
     Frame.FrameAddFrameNumber(builder, 0)
     Frame.FrameAddSequence(builder, 0)
+    Frame.FrameAddData(builder, data)
     return _finish(builder, Frame.FrameEnd(builder), FRAME)
 
 
@@ -71,7 +71,6 @@ def detections_template() -> bytes:
     builder.Pad(MAX_DETECTIONS * ROW_BYTES)
     rows = builder.EndVector()
     Detections.DetectionsStart(builder)
-    Detections.DetectionsAddRows(builder, rows)
     Detections.DetectionsAddInferNs(builder, 0)
     Detections.DetectionsAddTrace(builder, CreateTraceContext(builder, bytes(16), bytes(8), 0))
     Detections.DetectionsAddClock(builder, 0)
@@ -82,6 +81,7 @@ def detections_template() -> bytes:
     Detections.DetectionsAddCapturedNs(builder, 0)
     Detections.DetectionsAddFrameNumber(builder, 0)
     Detections.DetectionsAddSequence(builder, 0)
+    Detections.DetectionsAddRows(builder, rows)
     return _finish(builder, Detections.DetectionsEnd(builder), DETECTIONS)
 
 
@@ -93,7 +93,6 @@ def state_template() -> bytes:
     builder.Pad(MAX_TRANSITIONS * TRANSITION.itemsize)
     transitions = builder.EndVector()
     CameraState.CameraStateStart(builder)
-    CameraState.CameraStateAddTransitions(builder, transitions)
     CameraState.CameraStateAddKnown(builder, False)
     CameraState.CameraStateAddMode(builder, 0)
     CameraState.CameraStateAddState(builder, 0)
@@ -102,6 +101,7 @@ def state_template() -> bytes:
     CameraState.CameraStateAddLastSightingNs(builder, 0)
     CameraState.CameraStateAddObservedFrame(builder, 0)
     CameraState.CameraStateAddSequence(builder, 0)
+    CameraState.CameraStateAddTransitions(builder, transitions)
     return _finish(builder, CameraState.CameraStateEnd(builder), STATE)
 
 

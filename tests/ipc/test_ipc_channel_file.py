@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from appliance.ipc import channel_file
 from appliance.ipc.channel_file import MAX_SLOTS, Header
-from appliance.ipc.errors import CorruptError, SharedMemoryFullError
+from appliance.ipc.errors import CorruptError, RefusedError, SharedMemoryFullError
 from tests.ipc.values import U64
 
 if TYPE_CHECKING:
@@ -202,11 +202,11 @@ def test_too_little_shared_memory_is_refused_with_both_sizes_and_leaves_nothing(
     assert list(path.parent.iterdir()) == []
 
 
-def test_another_error_of_the_file_system_passes_as_it_is_and_leaves_nothing(
+def test_another_error_of_the_file_system_is_told_with_its_own_words_and_leaves_nothing(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "posix_fallocate", refuse_fallocate(errno.EIO))
-    with pytest.raises(OSError, match="Input/output"):
+    with pytest.raises(RefusedError, match="Input/output"):
         channel_file.create(path, 3, TEMPLATE)
     assert list(path.parent.iterdir()) == []
 

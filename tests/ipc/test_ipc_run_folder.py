@@ -167,8 +167,8 @@ def test_a_folder_that_is_removed_while_it_is_claimed_is_made_again(
     really_hold = run_folder.hold
     held: list[Path] = []
 
-    def hold_then_lose(path: Path) -> int:
-        fd = really_hold(path)
+    def hold_then_lose(path: Path, patience_s: float) -> int:
+        fd = really_hold(path, patience_s)
         if not held:
             leaving.remove()
         held.append(path)
