@@ -1,0 +1,43 @@
+"""The bench runs, compares with native code, and writes what it found. Its figures are not judged here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.rig import ROOT, need_program
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+
+
+def test_a_quick_run_gives_a_report_with_machine_ratios_tables_and_plots(tmp_path: Path) -> None:
+    need_program("g++", "g++")
+    need_program("flatc", "flatbuffers-compiler")
+    if not Path("/usr/include/flatbuffers/flatbuffers.h").exists():
+        pytest.skip("not here: FlatBuffers' C++ headers (Debian: libflatbuffers-dev)")
+    command = [sys.executable, "-m", "tests.benchmarks", "--quick", "--out", str(tmp_path), "mailbox", "handover"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    report = json.loads((tmp_path / "bench.json").read_text())
+    assert {"commit", "processor", "python"} <= set(report["machine"])
+    mailbox, handover = report["chapters"]
+    copying = mailbox["ratios"][0]
+    assert copying["limit"] == 1.15
+    assert copying["value"] > 0.5
+    assert [row[0] for row in mailbox["tables"][2]["rows"]] == [0, 1, 5, 20, 100, 300]
+    assert len(handover["ratios"]) == 8
+    page = (tmp_path / "bench.html").read_text()
+    assert page.count("<svg") == len(mailbox["plots"]) + len(handover["plots"])
+    assert "MISSED" in done.stdout or "met" in done.stdout
+
+
+def test_an_unknown_chapter_is_refused_with_the_known_ones() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks", "nonsense"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "there are mailbox, handover" in done.stderr
