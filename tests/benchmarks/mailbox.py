@@ -232,8 +232,8 @@ def _rows(library: Any, count: int, rounds: int) -> tuple[Pair, Pair, Pair]:
         return float(library.read_nested(place, times)) / 1e9
 
     work: tuple[tuple[Callable[[], object], Callable[[], float]], ...] = (
-        (lambda: writer.write(value), native_write),
-        (lambda: reader.value(1), native_read),
+        (partial(writer.write, value), native_write),
+        (partial(reader.value, 1), native_read),
         (both, lambda: native_write() + native_read()),
     )
     write, read, trip = (alternate(seconds_each(ours, times), reference, rounds) for ours, reference in work)

@@ -62,6 +62,16 @@ def show(odd: OddCamera, running: Running, count: int) -> None:
         until(partial(_has_captured, running, target))
 
 
+def alarm(running: Running) -> None:
+    """Ask for every frame, again and again as the controller does, until it is heard: capture may only just sit down."""
+
+    def heard() -> bool:
+        running.house.answer(mode=Mode.ALARMED)
+        return running.pulse.facts.get("mode") == "alarmed"
+
+    until(heard)
+
+
 def _has_captured(running: Running, count: float) -> bool:
     return captured(running) >= count
 
@@ -77,8 +87,7 @@ def test_what_is_not_published_is_taken_all_the_same_and_the_first_frame_of_an_a
     assert first[1] == PICTURES[0]
     assert running.house.next(0.1) is None  # standby: one in five seconds
 
-    running.house.answer(mode=Mode.ALARMED)
-    until(lambda: running.pulse.facts.get("mode") == "alarmed")
+    alarm(running)
     show(odd, running, 1)
     fresh = running.house.next()
     assert fresh is not None
@@ -88,8 +97,7 @@ def test_what_is_not_published_is_taken_all_the_same_and_the_first_frame_of_an_a
 def test_while_alarmed_every_frame_is_published(capturing: Start, street: Callable[..., OddCamera]) -> None:
     odd = street(one_at_a_time)
     running = capturing(camera(odd))
-    running.house.answer(mode=Mode.ALARMED)
-    until(lambda: running.pulse.facts.get("mode") == "alarmed")
+    alarm(running)
     for number in range(20):
         odd.turns.release()
         found = running.house.next()
@@ -143,7 +151,7 @@ def test_broken_pictures_are_counted_and_the_others_go_on(capturing: Start, stre
 
     odd = street(damaged)
     running = capturing(camera(odd))
-    running.house.answer(mode=Mode.ALARMED)
+    alarm(running)
     until(lambda: captured(running) >= 1)
     until(lambda: running.pulse.counters.get("frames_broken", 0) >= 1)
     running.heard.until(Health.RUNNING)
