@@ -63,7 +63,7 @@ def show(odd: OddCamera, running: Running, count: int) -> None:
 
 
 def alarm(running: Running) -> None:
-    """Ask for every frame, again and again as the controller does, until it is heard: capture may only just sit down."""
+    """Ask for every frame, again and again as the controller does: capture may only just sit down."""
 
     def heard() -> bool:
         running.house.answer(mode=Mode.ALARMED)
