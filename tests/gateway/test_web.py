@@ -250,6 +250,20 @@ async def test_a_gateway_that_stops_says_so_to_its_viewers(folder: RunFolder) ->
     assert (message.type, message.data) == (WSMsgType.CLOSE, 1001)
 
 
+@asynchronous
+async def test_a_camera_that_is_taken_out_of_the_settings_says_so_to_its_viewers(folder: RunFolder) -> None:
+    async with serving(folder) as served:
+        socket = await served.client.ws_connect("/cameras/porch/ws")
+        async with served.client.get("/cameras/porch/stream.mjpeg") as stream:
+            await served.watched(viewers=2)
+            served.lives.pop("porch").close()
+            message = await socket.receive()
+            assert (message.type, message.data) == (WSMsgType.CLOSE, 1012)
+            assert await stream.read() == b""
+        assert (await served.get("/cameras/porch/ws"))[0] == 404
+        assert [camera["id"] for camera in json.loads((await served.get("/api/status"))[2])["cameras"]] == ["yard"]
+
+
 @pytest.mark.parametrize("what", ["ws", "stream.mjpeg", "snapshot.jpg"])
 @asynchronous
 async def test_an_unknown_camera_is_not_found_and_the_known_ones_are_named(folder: RunFolder, what: str) -> None:
