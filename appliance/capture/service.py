@@ -125,7 +125,7 @@ class _Capture:
         try:
             while not self._context.stop:
                 self._beat()
-                ready = {each for each, _ in self._poller.poll(250)}
+                ready = {each for each, _ in self._poller.poll(250)}  # a stall shows within this of its time
                 if self._state.fileno() in ready:
                     self._listen()
                 if fd in ready and (grabbed := source.grab()) is not None:
@@ -134,7 +134,9 @@ class _Capture:
                     if self._pace.wants(grabbed.captured_ns):
                         self._publish(source, grabbed)
                 elif time.monotonic() - quiet_since > patience_s:
-                    raise SourceError(f"no picture for {patience_s:g} s")
+                    unusable = int(sum(source.counts().values()))
+                    why = f"; {unusable} came that could not be used" if unusable else ""
+                    raise SourceError(f"no picture for {patience_s:g} s{why}")
         finally:
             self._poller.unregister(fd)
 

@@ -121,6 +121,21 @@ def test_a_camera_that_falls_silent_is_named_closed_and_opened_again(
     assert len(odd.calls) >= 2
 
 
+def test_a_camera_whose_pictures_are_all_broken_is_named_so(
+    capturing: Start, street: Callable[..., OddCamera], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "CONNECT_S", 0.0)
+
+    def spoilt(call: Call) -> None:
+        call.send(MULTIPART, part(PICTURES[0][:300]), part(PICTURES[1][:300]), part(PICTURES[2][:300]))
+        call.hold()
+
+    odd = street(spoilt)
+    running = capturing(camera(odd, stall_seconds=1.0))
+    until(lambda: any("came that could not be used" in reason for reason in running.heard.reasons))
+    assert Health.FAILED in running.heard.healths
+
+
 def test_a_camera_that_refuses_is_named_and_asked_again_and_again(
     capturing: Start, street: Callable[..., OddCamera], monkeypatch: pytest.MonkeyPatch
 ) -> None:
