@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import threading
 import time
@@ -102,7 +103,7 @@ def _watch(url: str, gone: threading.Event) -> None:
     """A viewer of the MJPEG stream."""
     while not gone.is_set():
         with (
-            contextlib.suppress(OSError),
+            contextlib.suppress(OSError, http.client.HTTPException),
             urllib.request.urlopen(f"{url}/cameras/porch/stream.mjpeg", timeout=10) as stream,
         ):
             while not gone.is_set() and stream.read(65536):
