@@ -59,13 +59,6 @@ class Roster(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         return iter([thing for _, thing in self._entries.values()])
 
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def get(self, camera_id: str) -> T | None:
-        entry = self._entries.get(camera_id)
-        return None if entry is None else entry[1]
-
     def _open(self, camera: Camera) -> None:
         fault = self._faults.setdefault(camera.id, RepeatedFault(log, f"camera {camera.id}: cannot be served"))
         try:

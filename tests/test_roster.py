@@ -83,4 +83,4 @@ def test_closing_closes_all() -> None:
     street.roster.follow([camera("a"), camera("b")])
     street.roster.close()
     assert street.deeds == ["+a", "+b", "-a", "-b"]
-    assert len(street.roster) == 0
+    assert list(street.roster) == []

@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from appliance.messages import Clock, PixelFormat
 
 
+MOST_PIXELS = 1 << 26
+"""67 million, twice an 8K picture: whoever decodes needs room for what a header claims, before it proves false."""
+
+
 class SourceError(Exception):
     """A camera cannot be opened or read; the text is for its owner to read."""
 

@@ -11,7 +11,7 @@ from appliance.capture.http_mjpeg import words
 from appliance.capture.http_mjpeg.client import Client
 from appliance.capture.http_mjpeg.splitter import Splitter
 from appliance.capture.newest import Newest
-from appliance.capture.source import Grabbed, SourceError
+from appliance.capture.source import MOST_PIXELS, Grabbed, SourceError
 from appliance.messages import Clock, PixelFormat
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from appliance.capture.http_mjpeg.splitter import Jpeg
     from appliance.config import HttpSettings
 
-MOST_PIXELS = 1 << 26
-"""67 million, twice an 8K picture. Whoever decodes it needs room for what the header claims, before it proves false."""
 _BEGINNING = 512
 
 PATIENCE = 4

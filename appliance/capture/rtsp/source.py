@@ -13,7 +13,7 @@ from appliance.capture.newest import Newest
 from appliance.capture.rtsp import words
 from appliance.capture.rtsp.connection import Connection
 from appliance.capture.rtsp.skipping import Backlog, discard
-from appliance.capture.source import Grabbed, SourceError
+from appliance.capture.source import MOST_PIXELS, Grabbed, SourceError
 from appliance.messages import Clock, PixelFormat
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
     from appliance.config import RtspSettings
-
-MOST_PIXELS = 1 << 26
-"""67 million, twice an 8K picture: a header that was spoilt on its way must not ask for gigabytes."""
 
 
 class _Shot(NamedTuple):
