@@ -38,13 +38,17 @@ FAVOURITE_PORT = 18883
 _ARROW = "→"
 
 
+_KNOWN = {"backend": "onnxruntime", "threads": 1}
+"""The demo's detector takes 3 ms on one core: there is nothing to try, and nobody should wait for it."""
+
+
 def settings_of(options: argparse.Namespace, broker_port: int | None) -> dict[str, Any]:
     """Return the demo's settings, as config.yaml would have them."""
     source = options.camera or (f"file://{options.clip}?loop=true" if options.clip else SCENE)
     settings: dict[str, Any] = {
         "instance": INSTANCE,
         "cameras": [{"id": CAMERA, "name": "Porch", "source": source}],
-        "model": {"path": str(options.model or PORCH_DEMO)},
+        "model": {"path": str(options.model)} if options.model else {"path": str(PORCH_DEMO), **_KNOWN},
         "gateway": {"port": options.port},
         "telemetry": {"log_level": "warning"},
     }
@@ -58,7 +62,7 @@ def settings_file(settings: Mapping[str, Any]) -> Iterator[Path]:
     """A file with the settings, for the stages to read, for as long as the block lasts."""
     with tempfile.TemporaryDirectory(prefix="porchlight-demo-") as folder:
         path = Path(folder) / "settings.yaml"
-        path.write_text(yaml.safe_dump(settings))
+        path.write_text(yaml.safe_dump({"state_dir": f"{folder}/state", **settings}))
         yield path
 
 

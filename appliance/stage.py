@@ -36,15 +36,19 @@ class StageRefusedError(Exception):
 class Watchdog:
     """Ends a process whose loop hangs, also where nobody supervises it: its MQTT session must not outlive its mind.
 
-    faulthandler's timer needs neither the interpreter's lock nor a signal; where it hung is left in `trace`.
+    faulthandler's timer needs neither the interpreter's lock nor a signal; where it hung, or crashed in native code, is
+    left in `trace`. `last_words` is what the process before has left there.
     """
 
     def __init__(self, trace: Path, seconds: float) -> None:
+        self.last_words = trace.read_text(errors="replace") if trace.exists() else ""
         self._file = trace.open("w")
         self._seconds = seconds
+        faulthandler.enable(self._file)
 
-    def feed(self) -> None:
-        faulthandler.dump_traceback_later(self._seconds, exit=True, file=self._file)
+    def feed(self, seconds: float | None = None) -> None:
+        """Be quiet for `seconds` from now (by default those of the settings)."""
+        faulthandler.dump_traceback_later(seconds or self._seconds, exit=True, file=self._file)
 
 
 @dataclass(slots=True)

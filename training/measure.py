@@ -20,9 +20,8 @@ from appliance.capture.synthetic import Scene, SceneOptions
 from appliance.config.settings import Sentry as SentrySettings
 from appliance.controller.sentry import Look, Sentry
 from appliance.inference.demo import PORCH_DEMO
-from appliance.inference.onnxruntime_cpu import OnnxRuntimeCpu
-from appliance.inference.picture import Decoder
-from appliance.inference.rfdetr import Preprocessor, postprocess
+from appliance.inference.backends.onnxruntime_cpu import OnnxRuntimeCpu
+from appliance.inference.rfdetr import postprocess
 from appliance.messages import Frame, FrameInfo, PixelFormat, SentryState
 from training.contract import COLUMNS, HELD_OUT
 
@@ -93,15 +92,13 @@ class Eye:
 
     def __init__(self, model: Path) -> None:
         self._model = OnnxRuntimeCpu(model, 2)
-        self._decoder = Decoder(self._model.info.side)
-        self._input = Preprocessor(self._model.info.side)
 
     def people(self, scene: Scene, t: float, threshold: float = THRESHOLD) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return boxes (n, 4), x1 y1 x2 y2 in pixels, and scores (n,) of the people in the scene at `t`."""
         jpeg = simplejpeg.encode_jpeg(np.ascontiguousarray(scene.render(t)), _QUALITY, "RGB", "420")
         info = FrameInfo(0, 0, 0, scene.options.width, scene.options.height, PixelFormat.JPEG)
-        picture = self._decoder.decode(Frame(info, memoryview(jpeg)))
-        dets, labels = self._model.detect(self._input.fill(picture))
+        self._model.take(Frame(info, memoryview(jpeg)))
+        dets, labels = self._model.detect()
         rows = postprocess(dets, labels, scene.options.width, scene.options.height, threshold)
         people = rows.class_ids == COLUMNS["person"]
         return rows.boxes[people], rows.scores[people]

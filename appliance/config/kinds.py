@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from appliance.config.problem import BadSettingError
 
@@ -27,6 +27,11 @@ def _clean(text: str) -> str:
 def _clean_secret(secret: SecretStr) -> SecretStr:
     _clean(secret.get_secret_value())
     return secret
+
+
+def _words(value: object) -> object:
+    """Take "person, dog" for a list of two: an environment variable has no other way to be one."""
+    return [word.strip() for word in value.split(",")] if isinstance(value, str) else value
 
 
 def _from_home(path: Path) -> Path:
@@ -69,6 +74,12 @@ Token = Annotated[
 ]
 Url = Annotated[
     str, Field(min_length=1, max_length=2048), AfterValidator(_clean), Hint("a URL such as file:///clip.mp4")
+]
+ClassNames = Annotated[
+    tuple[Title, ...],
+    BeforeValidator(_words),
+    Field(min_length=1, max_length=100),
+    Hint("class names such as person, dog"),
 ]
 LocalPath = Annotated[Path, AfterValidator(_from_home), Hint("a path")]
 

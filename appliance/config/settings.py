@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from appliance.config.camera import Camera
-from appliance.config.kinds import Hint, Host, LocalPath, Secret, Section, Text, Token, Topic, Word
+from appliance.config.kinds import ClassNames, Hint, Host, LocalPath, Secret, Section, Text, Token, Topic, Word
 from appliance.config.problem import BadSettingError
 from appliance.config.source import why_unreadable
 
@@ -26,11 +26,12 @@ class Model(Section):
     path: LocalPath | None = Field(
         default=None, validate_default=True, description="The RF-DETR model, an .onnx file. null: none yet."
     )
-    backend: Literal["auto", "onnxruntime"] = Field(
-        default="auto", description="What runs the model. auto: the fastest one that passes its self-test."
+    backend: Literal["auto", "onnxruntime", "openvino", "openvino_bf16"] = Field(
+        default="auto",
+        description="What runs the model. auto: the fastest one installed that passes its self-test.",
     )
     threads: Annotated[int, Field(strict=True, ge=1, le=64)] | Literal["auto"] = Field(
-        default="auto", description="Processor threads for the model. auto: as many as suit this machine."
+        default="auto", description="Processor threads for the model. auto: one or two, as was measured here."
     )
     threshold: float = Field(
         default=0.5,
@@ -55,6 +56,10 @@ class Model(Section):
 class Sentry(Section):
     """When somebody counts as there, and when as gone."""
 
+    classes: ClassNames = Field(
+        default=("person",),
+        description="What counts as somebody: names of classes that the model knows, such as person, dog, car.",
+    )
     confirm_observations: int = Field(
         default=3,
         strict=True,

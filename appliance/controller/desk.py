@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from appliance.coco import NAMES
 from appliance.controller import visits
 from appliance.controller.eye import Eye, resumed
 from appliance.ipc.errors import CorruptError
@@ -18,6 +19,8 @@ from appliance.mqtt import OFFLINE, ONLINE
 from appliance.telemetry import RepeatedFault
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from appliance.config import Camera
     from appliance.controller.statements import Silence, Statements
     from appliance.controller.topics import Topics
@@ -62,6 +65,7 @@ class Desk:
         self._opened_s = time.monotonic()
         self._latency_ms: float | None = None
         self._decided_after_ms: float | None = None
+        self._class_ids = _class_ids({}, context.settings.sentry.classes)
         self._counted_s = self._seen_s = self._figures_s = 0.0
 
     def hear(self) -> None:
@@ -75,7 +79,8 @@ class Desk:
             return
         before = self.eye
         now_s = time.monotonic()
-        seen = before.see(detections, self._settings.sentry, self._settings.model.threshold, now_s)
+        settings = self._settings
+        seen = before.see(detections, settings.sentry, settings.model.threshold, self._class_ids, now_s)
         # A frame that inference had in hands when the chain broke heals nothing.
         self.eye = replace(seen, blind_because=self._broken_link) if self._broken_link else seen
         changed = self.eye.transitions != before.transitions or self.eye.known != before.known
@@ -100,6 +105,8 @@ class Desk:
         elif source is not None and source.health in (Health.STARTING, Health.RUNNING):
             self._ended = False
         self._broken_link = _broken_link(beats, source)
+        if "inference" in beats:
+            self._class_ids = _class_ids(beats["inference"].facts, self._settings.sentry.classes)
         self.eye = self.eye.check(now_s, self.camera.standby_fps, self._broken_link)
         if self.eye.known:
             self._blind.heal()
@@ -203,6 +210,12 @@ def _source_of(beats: dict[str, Heartbeat], camera: str) -> SourceHealth | None:
     if beat is None:
         return None
     return next((source for source in beat.sources if source.camera == camera), None)
+
+
+def _class_ids(facts: Mapping[str, str], names: Sequence[str]) -> frozenset[int]:
+    """Return the ids of the classes that count; a model that brings names of its own has inference say them."""
+    known = {int(column): name for column, name in json.loads(facts["classes"]).items()} if "classes" in facts else NAMES
+    return frozenset(column for column, name in known.items() if name in names)
 
 
 def _broken_link(beats: dict[str, Heartbeat], source: SourceHealth | None) -> str:

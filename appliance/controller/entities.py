@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PROJECT_URL = "https://github.com/porchlight-ha/porchlight"
 STAGES = ("capture", "inference", "controller", "gateway")
-BACKENDS = ("onnxruntime", "openvino", "cuda", "tensorrt")
+BACKENDS = ("onnxruntime", "openvino", "openvino_bf16")
 ENTERED = "person_entered"
 LEFT = "person_left"
 STATS_EXPIRE_S = 60
@@ -60,6 +60,17 @@ def _hub(hub_id: str, settings: Settings, topics: Topics) -> ha.DevicePayload:
             value_template="{{ value_json.backend }}",
         ),
     }
+    components["detector"] = ha.BinarySensor(
+        unique_id=f"{hub_id}_detector",
+        name="Detector overloaded",
+        icon="mdi:speedometer-slow",
+        device_class=ha.BinarySensorDeviceClass.PROBLEM,
+        entity_category=_DIAGNOSTIC,
+        state_topic=topics.health,
+        value_template="{{ 'ON' if value_json.shortage else 'OFF' }}",
+        json_attributes_topic=topics.health,
+        json_attributes_template="{{ {'reason': value_json.shortage} | tojson }}",
+    )
     for stage in STAGES:
         components[f"stage_{stage}"] = ha.BinarySensor(
             unique_id=f"{hub_id}_stage_{stage}",

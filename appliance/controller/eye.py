@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from appliance.controller.sentry import Look, Sentry, SentrySettings
 from appliance.messages import CameraState, SentryState, Transition
 
 if TYPE_CHECKING:
     from appliance.messages import Detections, FrameInfo
 
-PERSON = 1
-"""COCO's category id."""
 KEPT_TRANSITIONS = 16
 STALE_S = 3.0
 STALE_PERIODS = 3
@@ -53,10 +53,21 @@ class Eye:
             transitions=self.transitions,
         )
 
-    def see(self, detections: Detections, settings: SentrySettings, threshold: float, now_s: float) -> Eye:
-        """Return the eye after one more frame, which came through the whole chain: it is not blind any more."""
+    def see(
+        self,
+        detections: Detections,
+        settings: SentrySettings,
+        threshold: float,
+        class_ids: frozenset[int],
+        now_s: float,
+    ) -> Eye:
+        """Return the eye after one more frame, which came through the whole chain: it is not blind any more.
+
+        What counts as a sighting is a row of one of the `class_ids` with a score of `threshold` or more.
+        """
         frame, rows = detections.frame, detections.rows
-        scores = rows.scores[(rows.class_ids == PERSON) & (rows.scores >= threshold)]
+        counts = np.isin(rows.class_ids, list(class_ids)) & (rows.scores >= threshold)
+        scores = rows.scores[counts]
         count = len(scores)
         sentry = self.sentry.observe(Look(frame.captured_ns, count > 0), settings)
         # A miss decides nothing about how sure the last sighting was.

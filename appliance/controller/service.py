@@ -112,13 +112,17 @@ class _Controller:
         reasons += [
             f"{stage} is not running" for stage in entities.STAGES if stage not in beats and stage != "controller"
         ]
+        reasons += [f"{stage}: {beats[stage].reason}" for stage in entities.STAGES if stage in beats and beats[stage].reason]
         facts = beats["inference"].facts if "inference" in beats else {}
+        if facts.get("shortage"):
+            reasons.append(facts["shortage"])
         health = {
             "problem": bool(reasons),
             "reasons": reasons,
             "started": self._started,
             "backend": facts.get("backend"),
             "model": facts.get("model"),
+            "shortage": facts.get("shortage") or "",
         }
         self._statements.fact(self._topics.health, json.dumps(health))
 

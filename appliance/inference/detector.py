@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from appliance import coco
 from appliance.stage import StageRefusedError
 
 if TYPE_CHECKING:
-    from appliance.messages import Floats
+    from collections.abc import Mapping
 
-CONTRACT = (
-    "RF-DETR's contract: input 'input' float32 [1, 3, S, S] (S a multiple of 32, 224 to 1024), outputs "
-    "'dets' float32 [1, Q, 4] and 'labels' float32 [1, Q, C]"
-)
+    from appliance.messages import Floats, Frame
 
 
 class ModelError(StageRefusedError):
     """This file is not a model that Porchlight can run; the text says what it has and what was expected."""
 
 
+class BackendError(Exception):
+    """This backend cannot be had here, or has failed; another one may do. The text says which and why."""
+
+
+class AbsentError(BackendError):
+    """This machine has not got what the backend needs: nothing is wrong."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What the model says of itself. `side` is S of the contract, in pixels.
 
+    `classes` are the names by class id (column): COCO's unless the model brings its own.
     A model that knows only one kind of source says so in its ONNX metadata: `porchlight.only_for` is that source's URL
     scheme, `porchlight.notice` what people must be told of it. Both are empty in an RF-DETR model.
     """
@@ -32,15 +39,35 @@ class ModelInfo:
     side: int
     queries: int
     columns: int
+    classes: Mapping[int, str] = field(default_factory=lambda: dict(coco.NAMES))
     only_for: str = ""
     notice: str = ""
 
 
 class Detector(Protocol):
-    """Runs the model. One call at a time."""
+    """Runs the model, one picture at a time: `take`, then `detect`.
 
-    backend: str
-    info: ModelInfo
+    The two are apart because a frame's slot goes back between them, and because the input belongs to the backend: on a
+    graphics card it never exists in this machine's memory.
+    """
 
-    def detect(self, tensor: Floats) -> tuple[Floats, Floats]:
-        """Return dets [queries, 4] and labels [queries, columns] for a tensor [1, 3, side, side]."""
+    @property
+    def backend(self) -> str:
+        """Its name, one of `appliance.inference.backends.NAMES`."""
+
+    @property
+    def info(self) -> ModelInfo: ...
+
+    def take(self, frame: Frame) -> None:
+        """Decode, resize and normalise `frame` into the input. When it returns, the frame's bytes are not needed any
+        more. PictureError: there is no picture in it.
+        """
+
+    def detect(self) -> tuple[Floats, Floats]:
+        """Return dets [queries, 4] and labels [queries, columns] of the picture taken in; overwritten by the next call.
+
+        BackendError: the backend has failed, and this object with it.
+        """
+
+    def close(self) -> None:
+        """Let go of what it holds outside of Python."""

@@ -1,4 +1,4 @@
-"""From a frame as the camera gave it to an RGB picture, in buffers that are reused."""
+"""From a frame as the camera gave it to an RGB picture, in place or in buffers that are reused."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Decoder:
 
     A JPEG is decoded once, at the smallest of the scales 1, 1/2, 1/4, 1/8 that still covers the input: those between
     have no vector code in libjpeg-turbo, and 5/8 takes half as long again as the whole picture. Raw formats are
-    converted whole.
+    converted whole: what is resized is the RGB picture, by RF-DETR's definition.
     """
 
     def __init__(self, side: int) -> None:
@@ -35,7 +35,11 @@ class Decoder:
         self._buffers: dict[tuple[int, ...], Any] = {}
 
     def decode(self, frame: Frame) -> Bytes:
-        """Return uint8 [height, width, 3], RGB; overwritten by the next call. PictureError: it is broken."""
+        """Return uint8 [height, width, 3], RGB; overwritten by the next call. PictureError: it is broken.
+
+        An RGB24 frame is not copied: the picture is a view of the frame's own memory and must be gone when that is
+        given back.
+        """
         info = frame.info
         if info.format is PixelFormat.JPEG:
             return self._jpeg(frame.data, info.width, info.height)
@@ -47,10 +51,11 @@ class Decoder:
         ):
             raise PictureError(f"there is no {info.format.name} picture of {info.width}x{info.height}")
         flat = np.frombuffer(frame.data, np.uint8)
-        rgb: Bytes = self._buffer((info.height, info.width, 3))
+        shape = (info.height, info.width, 3)
+        if info.format is PixelFormat.RGB24:
+            return flat.reshape(shape)
+        rgb: Bytes = self._buffer(shape)
         match info.format:
-            case PixelFormat.RGB24:
-                np.copyto(rgb, flat.reshape(rgb.shape))
             case PixelFormat.YUYV:
                 cv2.cvtColor(flat.reshape(info.height, info.width, 2), cv2.COLOR_YUV2RGB_YUYV, dst=rgb)
             case PixelFormat.NV12:

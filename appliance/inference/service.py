@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import select
 import time
@@ -11,10 +12,13 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from appliance.inference.detector import ModelError
-from appliance.inference.onnxruntime_cpu import OnnxRuntimeCpu
-from appliance.inference.picture import Decoder, PictureError
-from appliance.inference.rfdetr import Preprocessor, postprocess
+from appliance import coco
+from appliance.inference.budget import Budget, Look
+from appliance.inference.detector import BackendError, ModelError
+from appliance.inference.fitness import demand_fit, knows
+from appliance.inference.opening import Detectors
+from appliance.inference.picture import PictureError
+from appliance.inference.rfdetr import postprocess
 from appliance.inference.schedule import Turn, most_overdue
 from appliance.ipc.errors import CorruptError
 from appliance.ipc.mailbox import publish_detections, subscribe_frames, subscribe_state
@@ -23,8 +27,7 @@ from appliance.roster import Roster
 from appliance.telemetry import Rate, RepeatedFault
 
 if TYPE_CHECKING:
-    from appliance.config import Camera, Settings
-    from appliance.inference.detector import Detector, ModelInfo
+    from appliance.config import Camera
     from appliance.ipc.publisher import Publisher
     from appliance.ipc.slots import DetectionsWriter
     from appliance.ipc.subscriber import Loan, Subscriber
@@ -37,45 +40,24 @@ _ALARMED_FPS = 30.0
 """What a camera without a limit of its own is assumed to give; only the ratio between cameras matters."""
 
 
-def open_detector(settings: Settings) -> Detector:
-    """Load the model. ModelError: it cannot be used, and why."""
-    model = settings.model
-    if model.path is None:
-        raise ValueError("settings without a model are refused when they are loaded")
-    return OnnxRuntimeCpu(model.path, None if model.threads == "auto" else model.threads)
-
-
-def _refuse_strangers(info: ModelInfo, settings: Settings) -> None:
-    """A model that knows only one kind of source would be blind at any other, and look well: ModelError."""
-    for camera in settings.cameras:
-        if not _is_known(info, camera):
-            raise ModelError(
-                f"{info.name} works with {info.only_for}:// cameras only (it {info.notice}), and camera {camera.id} is "
-                f"{_scheme(camera)}://; set model.path to an RF-DETR model (README.md says where to get one)"
-            )
-
-
-def _is_known(info: ModelInfo, camera: Camera) -> bool:
-    return not info.only_for or _scheme(camera) == info.only_for
-
-
-def _scheme(camera: Camera) -> str:
-    return camera.source.partition(":")[0].lower()
-
-
 def run(context: StageContext) -> None:
     """Serve all cameras until told to stop. ModelError: the model cannot be used."""
-    detector = open_detector(context.settings)
-    info = detector.info
-    _refuse_strangers(info, context.settings)
-    log.info("model %s, %d pixels, on %s", info.name, info.side, detector.backend)
+    try:
+        detectors = Detectors(context)
+    except BackendError:
+        if context.stop:  # that broke the trials off
+            return
+        raise
+    info = detectors.current.info
+    demand_fit(info, context.settings)
     if info.notice:
         log.warning("%s %s", info.name, info.notice)
     notice = f"{info.name} {info.notice}" if info.notice else ""
-    context.pulse.facts.update(model=info.name, notice=notice, backend=detector.backend, side=str(info.side))
-    watch = _Watch(context, detector)
+    context.pulse.facts.update(model=info.name, notice=notice, side=str(info.side))
+    if info.classes != coco.NAMES:
+        context.pulse.facts["classes"] = json.dumps(info.classes)
+    watch = _Watch(context, detectors)
     try:
-        watch.warm_up()
         context.pulse.health = Health.RUNNING
         context.pulse.beat(now=True)
         watch.serve()
@@ -94,6 +76,9 @@ class _Lens:
     fault: RepeatedFault
     state: CameraState = field(default_factory=CameraState)
     last_s: float = 0.0
+    took_s: float = 0.0
+    waiting_since_s: float | None = None
+    """When a frame was first seen to be there, while it was not yet this camera's turn."""
     broken: int = 0
 
     @property
@@ -107,54 +92,56 @@ class _Lens:
 class _Watch:
     """The loop: wait for any camera's frame, look, publish."""
 
-    def __init__(self, context: StageContext, detector: Detector) -> None:
+    def __init__(self, context: StageContext, detectors: Detectors) -> None:
         self._context = context
-        self._detector = detector
+        self._detectors = detectors
         self._threshold = context.settings.model.threshold
-        self._decoder = Decoder(detector.info.side)
-        self._preprocessor = Preprocessor(detector.info.side)
         self._rate = Rate()
         self._inferred = 0
+        self._budget = Budget()
+        self._report_at_s = 0.0
         self._took_s = 0.0  # nobody can be looked at more often than the model takes: else the alarmed starve the rest
         self._poller = select.poll()
         self._poller.register(context.stop.fileno(), select.POLLIN)
         self._lenses = Roster(self._open, self._close)
         self._lenses.follow(context.settings.cameras)
-
-    def warm_up(self) -> None:
-        """Run once on grey: the first run allocates, and no camera should wait for that."""
-        self._preprocessor.tensor.fill(0)
-        self._detector.detect(self._preprocessor.tensor)
+        self._tell_of_detectors()
 
     def serve(self) -> None:
         while not self._context.stop:
             ready = {fd for fd, _ in self._poller.poll(500)}  # half a second: the heartbeat must go on
+            now_s = time.monotonic()
+            waiting = []
             for lens in self._lenses:
                 if lens.states.fileno() in ready:
                     self._listen(lens)
-            waiting = [lens for lens in self._lenses if lens.frames.fileno() in ready]
+                if lens.frames.fileno() in ready:
+                    lens.waiting_since_s = lens.waiting_since_s or now_s
+                    waiting.append(lens)
             turn = most_overdue(
-                (Turn(lens.camera.id, lens.last_s, max(lens.period_s, self._took_s)) for lens in waiting),
-                time.monotonic(),
+                (Turn(lens.camera.id, lens.last_s, max(lens.period_s, self._took_s)) for lens in waiting), now_s
             )
             if turn is not None:
                 self._look(next(lens for lens in waiting if lens.camera.id == turn.camera))
             self._follow_settings()
+            self._report(now_s)
             self._context.pulse.beat()
 
     def close(self) -> None:
         self._lenses.close()
+        self._detectors.current.close()
 
     def _follow_settings(self) -> None:
         edited = self._context.edited()
         if edited is None:
             self._lenses.retry()
             return
+        info = self._detectors.current.info
         try:
-            _refuse_strangers(self._detector.info, edited)
+            demand_fit(info, edited)
         except ModelError as error:
-            log.error("%s; until then that camera is not looked at", error)  # noqa: TRY400 -- its text says all
-        self._lenses.follow([camera for camera in edited.cameras if _is_known(self._detector.info, camera)])
+            log.error("%s", error)  # noqa: TRY400 -- its text says all
+        self._lenses.follow([camera for camera in edited.cameras if knows(info, camera)])
 
     def _open(self, camera: Camera) -> _Lens:
         folder = self._context.folder
@@ -172,6 +159,7 @@ class _Watch:
             self._poller.unregister(end.fileno())
             end.close()
         lens.detections.close()
+        self._budget.forget(lens.camera.id)
         for name in list(self._context.pulse.counters):
             if name.endswith(f".{lens.camera.id}"):
                 del self._context.pulse.counters[name]
@@ -187,15 +175,21 @@ class _Watch:
             loan = lens.frames.receive()
             if loan is None:
                 return
-            lens.last_s = time.monotonic()
+            before_s, lens.last_s = lens.last_s, time.monotonic()
             began = time.perf_counter_ns()
-            frame = self._prepare(loan)
+            frame = self._take(loan)
         except (CorruptError, PictureError, cv2.error) as error:  # one camera's picture must not stop the others
             lens.broken += 1
+            lens.waiting_since_s = None
             lens.fault.report(error)
             self._context.pulse.counters[f"frames_broken.{lens.camera.id}"] = lens.broken
             return
-        dets, labels = self._detector.detect(self._preprocessor.tensor)
+        try:
+            dets, labels = self._detectors.current.detect()
+        except BackendError as error:
+            self._detectors.replace(error)
+            self._tell_of_detectors()
+            return
         rows = postprocess(dets, labels, frame.width, frame.height, self._threshold)
         took = time.perf_counter_ns() - began
         self._took_s = took / 1e9
@@ -203,24 +197,50 @@ class _Watch:
         writer.write(Detections(frame, rows, took))
         lens.detections.send(writer)
         lens.fault.heal()
-        self._count(lens, frame, took)
+        self._count(lens, frame, took, before_s)
 
-    def _prepare(self, loan: Loan[Frame]) -> FrameInfo:
+    def _take(self, loan: Loan[Frame]) -> FrameInfo:
         """Fill the model's input; the slot goes back before the model runs."""
         try:
             frame = loan.value
-            self._preprocessor.fill(self._decoder.decode(frame))
+            self._detectors.current.take(frame)
             return frame.info
         finally:
             loan.release()
 
-    def _count(self, lens: _Lens, frame: FrameInfo, took_ns: int) -> None:
+    def _count(self, lens: _Lens, frame: FrameInfo, took_ns: int, before_s: float) -> None:
         self._inferred += 1
         self._rate.count()
-        counters = self._context.pulse.counters
+        counters, camera = self._context.pulse.counters, lens.camera
         counters["frames_inferred"] = self._inferred
         counters["inferences_per_second"] = self._rate.per_second
-        counters[f"inference_ms.{lens.camera.id}"] = took_ns / 1e6
-        counters[f"frames_lost.{lens.camera.id}"] = lens.frames.lost
+        counters[f"inference_ms.{camera.id}"] = took_ns / 1e6
+        counters[f"frames_lost.{camera.id}"] = lens.frames.lost
         if frame.clock is Clock.MONOTONIC:
-            counters[f"latency_ms.{lens.camera.id}"] = (time.monotonic_ns() - frame.captured_ns) / 1e6
+            counters[f"latency_ms.{camera.id}"] = (time.monotonic_ns() - frame.captured_ns) / 1e6
+            if before_s:
+                waited_s = lens.last_s - (lens.waiting_since_s or lens.last_s)
+                queued_s = lens.last_s - frame.captured_ns / 1e9
+                gap_s, kept_s = lens.last_s - before_s, lens.took_s + waited_s
+                look = Look(lens.last_s, gap_s, kept_s, queued_s, 1 / camera.standby_fps, took_ns / 1e9)
+                self._budget.note(camera.id, look)
+        lens.took_s, lens.waiting_since_s = took_ns / 1e9, None
+
+    def _report(self, now_s: float) -> None:
+        """Once a second: the figures that take more than a moment to work out."""
+        if now_s < self._report_at_s:
+            return
+        self._report_at_s = now_s + 1
+        shortage = self._budget.shortage()
+        if bool(shortage) != bool(self._context.pulse.facts.get("shortage")):
+            log.warning("%s", shortage or "the detector has time for all cameras again")
+            self._context.pulse.facts["shortage"] = shortage
+        for lens in self._lenses:
+            self._context.pulse.counters[f"queue_ms.{lens.camera.id}"] = self._budget.queued_ms(lens.camera.id)
+
+    def _tell_of_detectors(self) -> None:
+        detector = self._detectors.current
+        log.info("model %s, %d pixels, on %s", detector.info.name, detector.info.side, detector.backend)
+        self._context.pulse.facts["backend"] = detector.backend
+        self._context.pulse.reason = "; ".join(self._detectors.problems)
+        self._context.pulse.beat(now=True)

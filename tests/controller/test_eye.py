@@ -13,6 +13,7 @@ from appliance.controller.eye import KEPT_TRANSITIONS, Eye, resumed
 from appliance.messages import CameraState, Detections, FrameInfo, Mode, PixelFormat, Rows, SentryState
 
 SETTINGS = SentrySettings()
+PERSON = frozenset({1})
 SECOND = 1_000_000_000
 STANDBY, VALIDATION, TRACKING = SentryState.STANDBY, SentryState.VALIDATION, SentryState.TRACKING
 
@@ -31,7 +32,7 @@ def detections(number: int, *people: float, others: tuple[int, ...] = ()) -> Det
 
 def see(eye: Eye, *frames: Detections, now_s: float = 1.0) -> Eye:
     for frame in frames:
-        eye = eye.see(frame, SETTINGS, 0.5, now_s)
+        eye = eye.see(frame, SETTINGS, 0.5, PERSON, now_s)
     return eye
 
 

@@ -148,6 +148,11 @@ def folder() -> Iterator[RunFolder]:
     one.remove()
 
 
+def _model(path: Path, threshold: float) -> Model:
+    """Nothing is left to choose, so nothing is tried."""
+    return Model(path=path, backend="onnxruntime", threads=1, threshold=threshold)
+
+
 @pytest.fixture
 def inferring(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Running]]:
     """Start the stage for these cameras with this model; it is ended after the test. Its heart beats at every look."""
@@ -156,7 +161,7 @@ def inferring(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
 
         def start(model: Path, *cameras: Camera, threshold: float = 0.5) -> Running:
             seen = cameras or (Camera(id="porch", source="file:none"),)
-            running = Running(folder, Settings(cameras=seen, model=Model(path=model, threads=1, threshold=threshold)))
+            running = Running(folder, Settings(cameras=seen, model=_model(model, threshold)))
             ends.callback(running.end)
             return running
 

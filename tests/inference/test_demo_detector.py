@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from appliance.inference.backends.onnxruntime_cpu import OnnxRuntimeCpu
 from appliance.inference.demo import PORCH_DEMO
-from appliance.inference.onnxruntime_cpu import OnnxRuntimeCpu
 from training.contract import ALL_COLUMNS, COLUMNS, NOTHING, ROWS, SIDE
 from training.measure import Eye, Figures, busy_moments, busy_scenes, empty_moments, empty_scenes, first_visits, meet
 
@@ -67,7 +67,8 @@ def test_twenty_visits_alarm_and_most_are_noticed_within_a_second_and_a_half(eye
 def test_onnx_runtime_takes_it_and_unused_columns_are_silent() -> None:
     model = OnnxRuntimeCpu(PORCH_DEMO, 2)
     assert (model.info.side, model.info.queries, model.info.columns) == (SIDE, ROWS, ALL_COLUMNS)
-    dets, labels = model.detect(np.zeros((1, 3, SIDE, SIDE), np.float32))
+    model.tensor.fill(0)
+    dets, labels = model.detect()
     assert dets.shape == (ROWS, 4)
     assert labels.shape == (ROWS, ALL_COLUMNS)
     unused = np.delete(labels, list(COLUMNS.values()), axis=1)

@@ -12,7 +12,7 @@ import pytest
 import simplejpeg
 
 from appliance.config import Camera, Model, Settings
-from appliance.inference import service
+from appliance.inference import opening, service
 from appliance.inference.detector import ModelError, ModelInfo
 from appliance.ipc.heartbeat import HeartbeatFile, read_heartbeats
 from appliance.messages import CameraState, Detections, Health, PixelFormat, SentryState, TraceContext
@@ -149,7 +149,9 @@ def test_a_model_that_cannot_be_used_refuses_the_stage(
 ) -> None:
     (tmp_path / "model.onnx").write_bytes(model(outputs, metadata=metadata))
     stop = Stop()
-    settings = Settings(cameras=(Camera(id="porch", source="file:none"),), model=Model(path=tmp_path / "model.onnx"))
+    camera = Camera(id="porch", source="file:none")
+    chosen = Model(path=tmp_path / "model.onnx", backend="onnxruntime", threads=1)
+    settings = Settings(cameras=(camera,), model=chosen)
     context = StageContext(settings, folder, Pulse(HeartbeatFile(folder, "inference"), "inference"), stop)
     with pytest.raises(ModelError, match=words):
         service.run(context)
@@ -167,7 +169,13 @@ class Slow:
     def __init__(self) -> None:
         self.meanwhile: Callable[[], None] = lambda: None
 
-    def detect(self, _tensor: Any) -> tuple[Any, Any]:
+    def take(self, _frame: Any) -> None:
+        """Whatever it is."""
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def detect(self) -> tuple[Any, Any]:
         self.meanwhile()
         return np.full((1, 4), 0.5, np.float32), np.full((1, 2), 3.0, np.float32)
 
@@ -175,7 +183,7 @@ class Slow:
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> Slow:
     one = Slow()
-    monkeypatch.setattr(service, "open_detector", lambda _settings: one)
+    monkeypatch.setattr(opening, "open_backend", lambda *_: one)
     return one
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from appliance.inference.detector import CONTRACT, ModelError, ModelInfo
-from appliance.inference.onnxruntime_cpu import OnnxRuntimeCpu
+from appliance.inference.backends.onnxruntime_cpu import OnnxRuntimeCpu
+from appliance.inference.contract import CONTRACT
+from appliance.inference.detector import ModelError, ModelInfo
 from appliance.stage import StageRefusedError
 from tests.inference.onnx_maker import FLOAT, FLOAT16, model, rows
 
@@ -51,7 +52,7 @@ def test_a_model_answers_with_its_dets_and_labels_by_name(tmp_path: Path) -> Non
     path = tmp_path / "model.onnx"
     swapped = {"labels": PERSON["labels"], "more": floats(1, 2), "dets": PERSON["dets"]}
     path.write_bytes(model(swapped))
-    dets, labels = OnnxRuntimeCpu(path, None).detect(np.zeros((1, 3, 224, 224), np.float32))
+    dets, labels = OnnxRuntimeCpu(path, 2).detect()
     assert np.array_equal(dets, PERSON["dets"][0])
     assert np.array_equal(labels, PERSON["labels"][0])
 
@@ -59,7 +60,9 @@ def test_a_model_answers_with_its_dets_and_labels_by_name(tmp_path: Path) -> Non
 def test_a_model_sees_the_tensor_it_is_given(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(model(PERSON, brightness_to="labels"))
-    _, labels = OnnxRuntimeCpu(path, 1).detect(np.full((1, 3, 224, 224), 0.5, np.float32))
+    detector = OnnxRuntimeCpu(path, 1)
+    detector.tensor.fill(0.5)
+    _, labels = detector.detect()
     assert np.allclose(labels, PERSON["labels"][0] + 0.5)
 
 
@@ -67,7 +70,8 @@ def test_a_model_sees_the_tensor_it_is_given(tmp_path: Path) -> None:
 def test_the_side_is_read_from_the_model(tmp_path: Path, side: int) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(model(rows([], queries=10, columns=5), side=side))
-    assert OnnxRuntimeCpu(path, 1).info == ModelInfo("model.onnx", side, queries=10, columns=5)
+    first_five = {1: "person", 2: "bicycle", 3: "car", 4: "motorcycle"}
+    assert OnnxRuntimeCpu(path, 1).info == ModelInfo("model.onnx", side, queries=10, columns=5, classes=first_five)
 
 
 @pytest.mark.parametrize("batch", ["batch", "N"])
@@ -155,3 +159,54 @@ def test_other_outputs_are_refused_with_what_they_are_and_what_they_should_be(
     said = refused(tmp_path / "model.onnx", model(outputs))
     assert wrong in said
     assert has in said
+
+
+NOTED = {"rfdetr_notes": '{"class_names": ["parcel", "person"]}'}
+
+
+def a_model(folder: Path, metadata: dict[str, str]) -> Path:
+    path = folder / "model.onnx"
+    path.write_bytes(model(rows([], queries=10, columns=3), metadata=metadata))
+    return path
+
+
+def test_class_names_come_with_the_model_where_it_brings_them(tmp_path: Path) -> None:
+    """A fine-tuned model's column i is its i-th name (rfdetr's predict() does the same)."""
+    assert OnnxRuntimeCpu(a_model(tmp_path, NOTED), 1).info.classes == {0: "parcel", 1: "person"}
+
+
+def test_class_names_may_lie_beside_the_model(tmp_path: Path) -> None:
+    (tmp_path / "class_names.txt").write_text("fox\nhedgehog\nperson\n")
+    assert OnnxRuntimeCpu(a_model(tmp_path, {}), 1).info.classes == {0: "fox", 1: "hedgehog", 2: "person"}
+
+
+def test_the_models_own_names_go_before_the_file_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "class_names.txt").write_text("fox\n")
+    assert OnnxRuntimeCpu(a_model(tmp_path, NOTED), 1).info.classes[0] == "parcel"
+
+
+@pytest.mark.parametrize("notes", ["made on a Sunday", '["fox"]', "{}"])
+def test_notes_without_class_names_are_somebodys_own_words(tmp_path: Path, notes: str) -> None:
+    assert OnnxRuntimeCpu(a_model(tmp_path, {"rfdetr_notes": notes}), 1).info.classes == {1: "person", 2: "bicycle"}
+
+
+@pytest.mark.parametrize(
+    ("names", "wrong"),
+    [('"fox"', "no list of words"), ("[]", "no list of words"), ("[1]", "no list of words"), ('[" "]', "no list")],
+)
+def test_class_names_that_are_none_are_refused(tmp_path: Path, names: str, wrong: str) -> None:
+    with pytest.raises(ModelError, match=wrong):
+        OnnxRuntimeCpu(a_model(tmp_path, {"rfdetr_notes": f'{{"class_names": {names}}}'}), 1)
+
+
+def test_more_class_names_than_columns_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "class_names.txt").write_text("a\nb\nc\nd\n")
+    with pytest.raises(ModelError, match="4 class names for the 3 columns"):
+        OnnxRuntimeCpu(a_model(tmp_path, {}), 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"fox\n\nperson\n", b"\xff\xfe"])
+def test_a_file_of_names_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "class_names.txt").write_bytes(content)
+    with pytest.raises(ModelError, match=r"class_names\.txt"):
+        OnnxRuntimeCpu(a_model(tmp_path, {}), 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -11,10 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.inference.picture import Decoder, PictureError
+from appliance.inference.rfdetr import Preprocessor, postprocess
 from appliance.messages import Frame, FrameInfo, PixelFormat
 
 RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (128, 128, 128)
-RAW = [PixelFormat.RGB24, PixelFormat.YUYV, PixelFormat.NV12, PixelFormat.I420]
+CONVERTED = [PixelFormat.YUYV, PixelFormat.NV12, PixelFormat.I420]
+RAW = [PixelFormat.RGB24, *CONVERTED]
+FEW_BYTES = 4096
 SIDES = st.integers(min_value=1, max_value=700)
 
 
@@ -53,10 +58,30 @@ def jpeg(rgb: Any, kind: str = "RGB") -> Frame:
     return frame(simplejpeg.encode_jpeg(np.ascontiguousarray(rgb), 95, kind), width, height, PixelFormat.JPEG)
 
 
+def of_kind(rgb: Any, kind: PixelFormat) -> Frame:
+    height, width = rgb.shape[:2]
+    return jpeg(rgb) if kind is PixelFormat.JPEG else frame(packed(rgb, kind), width, height, kind)
+
+
 def corners(rgb: Any) -> list[Any]:
     """Return the colours of the four quarters, in their middles."""
     height, width = rgb.shape[:2]
     return [rgb[y, x].astype(int) for y in (height // 4, height * 3 // 4) for x in (width // 4, width * 3 // 4)]
+
+
+def allocated(work: Any) -> int:
+    """Return the most bytes that Python and numpy had in use for one more piece of `work`, beyond those before it."""
+    work()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        work()  # what is made once under the tracer is not counted
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        work()
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("kind", RAW)
@@ -92,13 +117,72 @@ def test_a_jpeg_is_decoded_at_the_smallest_power_of_two_that_still_covers_the_mo
     assert decoded.shape[:2] == next(covering, (height, width))
 
 
-@pytest.mark.parametrize("kind", RAW)
+@pytest.mark.parametrize("kind", CONVERTED)
 def test_raw_pictures_of_one_size_are_decoded_into_the_same_memory(kind: PixelFormat) -> None:
     decoder = Decoder(224)
     first = decoder.decode(frame(packed(np.full((48, 64, 3), RED, np.uint8), kind), 64, 48, kind))
     second = decoder.decode(frame(packed(np.full((48, 64, 3), GREY, np.uint8), kind), 64, 48, kind))
     assert np.shares_memory(first, second)
     assert np.allclose(first, 128, atol=3)
+
+
+def test_an_rgb_picture_is_looked_at_where_it_lies() -> None:
+    given = of_kind(quarters(64, 48), PixelFormat.RGB24)
+    assert np.shares_memory(Decoder(224).decode(given), np.frombuffer(given.data, np.uint8))
+
+
+@pytest.mark.parametrize("kind", PixelFormat)
+def test_a_frames_memory_can_go_back_as_soon_as_the_tensor_is_filled(kind: PixelFormat) -> None:
+    given = of_kind(quarters(640, 480), kind)
+    decoder, preprocessor = Decoder(96), Preprocessor(96)
+    tensor = preprocessor.fill(decoder.decode(given))
+    before = tensor.copy()
+    given.data.release()  # BufferError if anything still looked into it
+    assert np.array_equal(tensor, before)
+
+
+@pytest.mark.parametrize("kind", PixelFormat)
+def test_from_a_frame_to_the_tensor_nothing_is_allocated_but_a_few_small_objects(kind: PixelFormat) -> None:
+    given = of_kind(quarters(640, 480), kind)
+    decoder, preprocessor = Decoder(224), Preprocessor(224)
+    assert allocated(lambda: preprocessor.fill(decoder.decode(given))) < FEW_BYTES
+
+
+@pytest.mark.parametrize("found", [0, 1, 10, 300])
+def test_rows_are_made_beside_a_mask_of_the_logits_in_what_their_number_needs(found: int) -> None:
+    dets, labels = np.full((300, 4), 0.5, np.float32), np.full((300, 91), -9, np.float32)
+    labels[:found, 1] = 2
+    assert allocated(lambda: postprocess(dets, labels, 1920, 1080, 0.5)) < labels.size + FEW_BYTES + found * 100
+
+
+def test_a_tensor_may_be_memory_of_the_backends_own() -> None:
+    own = np.full((1, 3, 32, 32), 9, np.float32)
+    preprocessor = Preprocessor(32, own)
+    picture = quarters(64, 48)
+    assert preprocessor.fill(picture) is preprocessor.tensor is own
+    assert np.array_equal(own, Preprocessor(32).fill(picture))
+
+
+def a_tensor_that_must_not_change() -> Any:
+    tensor = np.zeros((1, 3, 32, 32), np.float32)
+    tensor.flags.writeable = False
+    return tensor
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        np.zeros((1, 3, 32, 33), np.float32),
+        np.zeros((3, 32, 32), np.float32),
+        np.zeros((1, 3, 32, 32), np.float64),
+        np.zeros((1, 3, 32, 64), np.float32)[:, :, :, ::2],
+        a_tensor_that_must_not_change(),
+    ],
+    ids=["side", "batch", "type", "layout", "read-only"],
+)
+def test_a_tensor_that_cannot_be_filled_in_place_is_refused(tensor: Any) -> None:
+    with pytest.raises(ValueError, match=r"no float32 \[1, 3, 32, 32\] to write in"):
+        Preprocessor(32, tensor)
 
 
 def test_jpegs_of_one_size_are_decoded_into_the_same_memory() -> None:
@@ -112,7 +196,7 @@ def test_jpegs_of_one_size_are_decoded_into_the_same_memory() -> None:
 def test_cameras_of_many_sizes_do_not_pile_up_memory() -> None:
     decoder = Decoder(224)
     for width in range(2, 202, 2):
-        decoder.decode(frame(bytes(width * 2 * 3), width, 2, PixelFormat.RGB24))
+        decoder.decode(frame(bytes(width * 2 * 2), width, 2, PixelFormat.YUYV))
     assert len(decoder._buffers) <= 32
 
 

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from appliance.inference.rfdetr import MEAN, STD, TOP_K, Preprocessor, postprocess
+from appliance.inference.rfdetr import STD, TOP_K, Preprocessor, postprocess
 from appliance.messages import Rows
+from tests.inference.reference import Row, expected_rows, expected_tensor
 
 PERSON = 1
 SIDES = st.integers(min_value=1, max_value=90)
@@ -21,29 +22,6 @@ LOGITS = st.floats(-12, 12, width=32)
 HIDDEN = -12.0
 KINDS = ["float32", "float32", "int32"]
 Box: TypeAlias = tuple[float, float, float, float]
-
-
-def resized(rgb: Any, side: int) -> Any:
-    """Plain bilinear, half-pixel centres, no antialiasing, on floats of 0..1: by its definition."""
-    picture = rgb.astype(np.float64) / 255
-
-    def places(length: int) -> tuple[Any, Any, Any]:
-        at = np.clip((np.arange(side) + 0.5) * length / side - 0.5, 0, length - 1)
-        low = np.floor(at).astype(int)
-        return low, np.minimum(low + 1, length - 1), at - low
-
-    top, bottom, down = places(picture.shape[0])
-    left, right, along = places(picture.shape[1])
-    along = along[None, :, None]
-    down = down[:, None, None]
-    upper = picture[top][:, left] * (1 - along) + picture[top][:, right] * along
-    lower = picture[bottom][:, left] * (1 - along) + picture[bottom][:, right] * along
-    return upper * (1 - down) + lower * down
-
-
-def expected_tensor(rgb: Any, side: int) -> Any:
-    normal = (resized(rgb, side) - np.array(MEAN)) / np.array(STD)
-    return normal.transpose(2, 0, 1)[None]
 
 
 def a_picture(height: int, width: int, seed: int = 0) -> Any:
@@ -105,21 +83,7 @@ def test_the_tensor_is_one_and_the_same_and_holds_nothing_of_the_picture_before(
     assert np.array_equal(second, Preprocessor(32).fill(a_picture(30, 20, 2)))
 
 
-def expected_rows(dets: Any, labels: Any, width: int, height: int, threshold: float) -> list[tuple[Any, ...]]:
-    """Sigmoid, top-k over queries x classes, index // classes, index % classes, boxes to corners: one at a time."""
-    classes = labels.shape[1]
-    logits = [float(logit) for logit in labels.flat]
-    rows = []
-    for index in sorted(range(len(logits)), key=lambda index: (-logits[index], index))[:TOP_K]:
-        score = 1 / (1 + exp(-logits[index]))
-        if np.float32(score) >= np.float32(threshold):
-            cx, cy, w, h = map(float, dets[index // classes])
-            box = (cx - w / 2) * width, (cy - h / 2) * height, (cx + w / 2) * width, (cy + h / 2) * height
-            rows.append((box, score, index % classes))
-    return rows
-
-
-def assert_rows(found: Rows, expected: list[tuple[Any, ...]]) -> None:
+def assert_rows(found: Rows, expected: list[Row]) -> None:
     assert found.class_ids.tolist() == [class_id for _, _, class_id in expected]
     assert found.scores.tolist() == pytest.approx([score for _, score, _ in expected], rel=1e-6)
     assert np.allclose(found.boxes, np.array([box for box, _, _ in expected]).reshape(-1, 4), rtol=1e-5, atol=1e-3)
@@ -175,14 +139,19 @@ def test_one_query_can_be_two_classes() -> None:
 
 
 def test_the_best_come_first() -> None:
-    found = seen([(number / 10, 0.5, 0.1, 0.1) for number in range(5)], [0.5, 4.0, 1.0, 3.0, 2.0])
+    found = seen([(0.1 + number / 10, 0.5, 0.1, 0.1) for number in range(5)], [0.5, 4.0, 1.0, 3.0, 2.0])
     assert found.scores.tolist() == sorted(found.scores.tolist(), reverse=True)
-    assert (found.boxes[:, 0] + 50) == pytest.approx([100, 300, 400, 200, 0], abs=1e-2)
+    assert (found.boxes[:, 0] + 50) == pytest.approx([200, 400, 500, 300, 100], abs=1e-2)
 
 
 def test_a_box_is_scaled_by_the_pictures_own_sides() -> None:
     found = seen([(0.25, 0.5, 0.1, 0.4)], [5.0])
     assert found.boxes[0] == pytest.approx([200, 150, 300, 350], abs=1e-2)
+
+
+def test_a_box_ends_where_the_picture_does() -> None:
+    found = seen([(0.05, 0.5, 0.2, 1.4), (0.95, 0.9, 0.2, 0.4)], [5.0, 4.0])
+    assert found.boxes == pytest.approx(np.array([[0, 0, 150, 500], [850, 350, 1000, 500]]), abs=1e-2)
 
 
 @given(st.floats(-2.75, 4.5, width=32))

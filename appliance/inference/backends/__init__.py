@@ -1,0 +1,61 @@
+"""What runs the model: one module for each backend, loaded only when it is asked for."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from appliance.inference.detector import AbsentError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from appliance.inference.detector import Detector, ModelInfo
+
+REFERENCE = "onnxruntime"
+"""Always there (a dependency, not an extra); the others must answer as it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """`distribution` is the package whose version counts, `module` the file of ours that loads it."""
+
+    distribution: str
+    module: str
+    exact: bool = True
+    """Computes in float32; else its answers may differ by what fewer bits make."""
+
+    @property
+    def version(self) -> str | None:
+        """The installed package's; None: it is not installed. Loads nothing."""
+        try:
+            return importlib.metadata.version(self.distribution)
+        except importlib.metadata.PackageNotFoundError:
+            return None
+
+
+BACKENDS = {
+    "onnxruntime": Backend("onnxruntime", "onnxruntime_cpu"),
+    "openvino": Backend("openvino", "openvino_cpu"),
+    "openvino_bf16": Backend("openvino", "openvino_cpu", exact=False),
+}
+"""By the name that settings and Home Assistant know."""
+
+
+def open_backend(name: str, path: Path, info: ModelInfo | None, threads: int) -> Detector:
+    """Load the model. `info` may be None for the reference, which reads it from the file.
+
+    ModelError: no backend can use this file; BackendError: this one cannot be had, or not with this file.
+    """
+    if name == REFERENCE:
+        from appliance.inference.backends.onnxruntime_cpu import OnnxRuntimeCpu
+
+        return OnnxRuntimeCpu(path, threads)
+    if info is None:
+        raise ValueError(f"{name} is told what the model is")
+    try:
+        from appliance.inference.backends.openvino_cpu import OpenVinoCpu
+    except ImportError as error:
+        raise AbsentError(f"{name} is not installed ({error}): pip install 'porchlight[openvino]'") from None
+    return OpenVinoCpu(path, info, threads, bf16=name == "openvino_bf16")

@@ -1,0 +1,102 @@
+"""Opens the detector: the best backend that passed its trial, and the next one when that fails."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from typing import TYPE_CHECKING
+
+from appliance.inference.backends import BACKENDS, REFERENCE, open_backend
+from appliance.inference.choice import problems, ranked
+from appliance.inference.detector import BackendError
+from appliance.inference.verdicts import Trials
+
+if TYPE_CHECKING:
+    from appliance.inference.detector import Detector
+    from appliance.stage import StageContext
+
+log = logging.getLogger(__name__)
+
+STRIKES = "inference.strikes"
+OPENING_S = 50.0
+"""Loading a large model on a small board; the supervisor's own patience is a little longer."""
+
+
+class Detectors:
+    """The detector in use, and who takes over.
+
+    What failed since the appliance was started is struck from the list, and stays so when this process is replaced:
+    strikes lie in the run folder.
+    """
+
+    def __init__(self, context: StageContext) -> None:
+        """Try the backends, where that was not done before, and open the best. ModelError: the model cannot be used."""
+        model = context.settings.model
+        if model.path is None:
+            raise ValueError("settings without a model are refused when they are loaded")
+        self._path = model.path
+        self._wanted = model.backend
+        self._context = context
+        self._strikes_file = context.folder.path / STRIKES
+        self._strikes = self._read_strikes()
+        self._blame_the_dead()
+        self._info, self._verdicts = Trials(self._path, model, context.settings.state_path).run(self._keep_going)
+        self.current: Detector = self._open_best()
+
+    @property
+    def problems(self) -> list[str]:
+        """What the owner should know: who was refused, and who has failed since."""
+        failed = [f"backend {name} has failed: {why}" for name, why in self._strikes.items()]
+        return [*problems(self._verdicts, self._wanted), *failed]
+
+    def replace(self, error: BackendError) -> None:
+        """The current one has failed: open the next. BackendError: it was the last."""
+        if self.current.backend == REFERENCE:
+            raise error
+        log.error("%s; another backend takes over", error)
+        self._strike(self.current.backend, str(error))
+        self.current.close()
+        self.current = self._open_best()
+
+    def _open_best(self) -> Detector:
+        if self._context.pulse.watchdog is not None:
+            self._context.pulse.watchdog.feed(OPENING_S)  # a backend that hangs while it loads must leave its name
+        for candidate in ranked(self._verdicts, self._wanted, self._strikes):
+            try:
+                return open_backend(candidate.backend, self._path, self._info, candidate.threads)
+            except BackendError as error:
+                if candidate.backend == REFERENCE:
+                    raise
+                log.error("%s; another backend takes over", error)  # noqa: TRY400 -- its text says all
+                self._strike(candidate.backend, str(error))
+        raise BackendError("no backend is left")
+
+    def _keep_going(self) -> bool:
+        self._context.pulse.beat()
+        return not self._context.stop
+
+    def _blame_the_dead(self) -> None:
+        """If our predecessor hung or crashed inside of a backend, its last words name that file of ours."""
+        watchdog = self._context.pulse.watchdog
+        for name, backend in BACKENDS.items():
+            place = re.compile(rf'backends/{backend.module}\.py", line \d+ in (detect|__init__)')
+            if watchdog is not None and name != REFERENCE and place.search(watchdog.last_words):
+                log.error("backend %s hung or crashed; another one takes over", name)
+                self._strike(name, "it hung or crashed")
+
+    def _strike(self, backend: str, why: str) -> None:
+        self._strikes.setdefault(backend, why)
+        try:
+            self._strikes_file.write_text(json.dumps(self._strikes))
+        except OSError as error:
+            log.warning("%s cannot be written: %s", self._strikes_file, error)
+
+    def _read_strikes(self) -> dict[str, str]:
+        try:
+            strikes = json.loads(self._strikes_file.read_text())
+        except (OSError, ValueError):
+            return {}
+        return (
+            {name: str(why) for name, why in strikes.items() if name in BACKENDS} if isinstance(strikes, dict) else {}
+        )

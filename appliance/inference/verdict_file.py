@@ -1,0 +1,100 @@
+"""What the trials have found out, kept in the state folder: a restart after a crash must not wait for them again."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+import platform
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from appliance.inference.backends import BACKENDS
+from appliance.inference.choice import Candidate, Verdict
+from appliance.inference.trial import info_from
+
+if TYPE_CHECKING:
+    from appliance.inference.detector import ModelInfo
+
+log = logging.getLogger(__name__)
+
+FILE = "backends.json"
+_REVISION = 1
+"""Of the self-test: another picture or other tolerances make all that was found out worthless."""
+_KEPT = 64
+_REFUSED_FOR_S = 24 * 3600.0
+"""A refusal may have had a reason that has gone (no memory, a machine at its limits): tried again after a day."""
+
+
+class VerdictFile:
+    """The verdicts about one model on this machine. A file that cannot be read or written costs time, nothing else."""
+
+    def __init__(self, folder: Path, model: Path) -> None:
+        self._path = folder / FILE
+        self._model = sha256(model)
+        self._entries = self._read()
+
+    def info(self) -> ModelInfo | None:
+        """Return what the model said of itself."""
+        entry = self._entries.get(f"{_REVISION} {self._model}")
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            return None if entry is None else info_from(entry["info"])
+        return None
+
+    def get(self, candidate: Candidate) -> Verdict | None:
+        entry = self._entries.get(self._key(candidate))
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            if entry is not None and not (entry["refused"] and time.time() - entry["at"] > _REFUSED_FOR_S):
+                return Verdict(float(entry["latency_ms"]), str(entry["refused"]), bool(entry["absent"]))
+        return None
+
+    def put(self, candidate: Candidate, verdict: Verdict) -> None:
+        self._entries[self._key(candidate)] = {**dataclasses.asdict(verdict), "at": time.time()}
+
+    def put_info(self, info: ModelInfo) -> None:
+        self._entries[f"{_REVISION} {self._model}"] = {"info": dataclasses.asdict(info), "at": time.time()}
+
+    def write(self) -> None:
+        """Keep it for the next start."""
+        newest = sorted(self._entries.items(), key=lambda item: -float(item[1].get("at", 0)))[:_KEPT]
+        temporary = self._path.with_name(f".{FILE}.{os.getpid()}")
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            temporary.write_text(json.dumps(dict(newest), indent=1))
+            temporary.replace(self._path)
+        except OSError as error:
+            log.warning("%s cannot be written (%s): the next start tries the backends again", self._path, error)
+
+    def _key(self, candidate: Candidate) -> str:
+        version = BACKENDS[candidate.backend].version
+        return f"{_REVISION} {self._model} {candidate.backend} {version} {candidate.threads} {processor()}"
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            document = json.loads(self._path.read_text())
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            log.warning("%s cannot be read (%s): the backends are tried again", self._path, error)
+            return {}
+        entries = document if isinstance(document, dict) else {}
+        return {key: entry for key, entry in entries.items() if isinstance(entry, dict)}
+
+
+def sha256(path: Path) -> str:
+    """Return the file's digest, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def processor() -> str:
+    """Return this machine's processor and how many of its cores are ours."""
+    lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    facts = [line.partition(":")[::2] for line in lines]
+    words = {key.strip(): value.strip() for key, value in facts}
+    model = words.get("model name") or words.get("CPU part") or platform.processor()
+    return f"{platform.machine()} {model} x{len(os.sched_getaffinity(0))}"

@@ -1,0 +1,93 @@
+"""Finds out what each backend makes of a model: in a trial, or from what an earlier start has found out."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from appliance.inference import selftest, trial
+from appliance.inference.backends import BACKENDS, REFERENCE
+from appliance.inference.choice import Candidate, Verdict, candidates
+from appliance.inference.detector import AbsentError, BackendError, ModelError
+from appliance.inference.verdict_file import VerdictFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from appliance.config import Model
+    from appliance.inference.detector import ModelInfo
+
+log = logging.getLogger(__name__)
+
+
+class Trials:
+    """Finds out what each backend makes of a model, or remembers it."""
+
+    def __init__(
+        self,
+        path: Path,
+        settings: Model,
+        state_folder: Path,
+        *,
+        attempt: Callable[..., trial.Result] = trial.attempt,
+    ) -> None:
+        self._path = path
+        self._settings = settings
+        self._state_folder = state_folder
+        self._attempt = attempt
+        self._reference: trial.Result | None = None
+
+    def run(self, keep_going: Callable[[], bool]) -> tuple[ModelInfo | None, dict[Candidate, Verdict]]:
+        """Return what the model is, and the verdict on each candidate. ModelError: no backend can use the model.
+
+        Where there is nothing to choose, nothing is tried, and the model speaks for itself when it is opened.
+        """
+        cores = len(os.sched_getaffinity(0))
+        installed = [name for name, backend in BACKENDS.items() if backend.version is not None]
+        wanted = candidates(self._settings.backend, self._settings.threads, cores, installed)
+        if len(wanted) == 1:
+            return None, {wanted[0]: Verdict()}
+        try:
+            kept = VerdictFile(self._state_folder, self._path)
+        except OSError as error:
+            raise ModelError(f"{self._path} cannot be read: {error.strerror}") from None
+        info = kept.info()
+        verdicts = {one: verdict for one in wanted if info is not None and (verdict := kept.get(one))}
+        untried = [one for one in wanted if one not in verdicts]
+        if untried:
+            log.info("trying %d ways to run %s, once; this takes a moment", len(untried), self._path.name)
+        for candidate in untried:
+            verdicts[candidate] = self._try(candidate, keep_going)
+            kept.put(candidate, verdicts[candidate])
+            if self._reference is not None:
+                info = self._reference.info
+                kept.put_info(info)
+            kept.write()  # after each: a stop in between loses nothing
+        return info, {one: verdicts[one] for one in wanted}
+
+    def _try(self, candidate: Candidate, keep_going: Callable[[], bool]) -> Verdict:
+        if self._reference is None and candidate.backend != REFERENCE:
+            self._ask(Candidate(REFERENCE, candidate.threads), keep_going)
+        try:
+            verdict = self._ask(candidate, keep_going)
+        except BackendError as error:
+            if not keep_going():
+                raise
+            verdict = Verdict(refused=str(error), absent=isinstance(error, AbsentError))
+        what = verdict.refused or f"{verdict.latency_ms:.1f} ms for a picture"
+        log.info("trial of %s, threads %d: %s", candidate.backend, candidate.threads, what)
+        return verdict
+
+    def _ask(self, candidate: Candidate, keep_going: Callable[[], bool]) -> Verdict:
+        info = None if candidate.backend == REFERENCE or self._reference is None else self._reference.info
+        result = self._attempt(trial.Request(candidate.backend, str(self._path), candidate.threads, info), keep_going)
+        if candidate.backend == REFERENCE:
+            self._reference = self._reference or result
+            return Verdict(result.latency_ms)
+        if self._reference is None:
+            raise ValueError("the reference goes first")
+        tolerance = selftest.EXACT if BACKENDS[candidate.backend].exact else selftest.ROUNDED
+        wrong = selftest.complaint(self._reference.answer, result.answer, tolerance)
+        return Verdict(result.latency_ms, wrong)
