@@ -56,7 +56,7 @@ def run(context: StageContext) -> None:
     context.pulse.facts.update(model=info.name, notice=notice, side=str(info.side))
     if info.classes != coco.NAMES:
         context.pulse.facts["classes"] = json.dumps(info.classes)
-    watch = _Watch(context, detectors)
+    watch = Watch(context, detectors)
     try:
         context.pulse.health = Health.RUNNING
         context.pulse.beat(now=True)
@@ -89,7 +89,7 @@ class _Lens:
         return 1 / (self.camera.alarmed_fps or _ALARMED_FPS)
 
 
-class _Watch:
+class Watch:
     """The loop: wait for any camera's frame, look, publish."""
 
     def __init__(self, context: StageContext, detectors: Detectors) -> None:
@@ -103,8 +103,8 @@ class _Watch:
         self._took_s = 0.0  # nobody can be looked at more often than the model takes: else the alarmed starve the rest
         self._poller = select.poll()
         self._poller.register(context.stop.fileno(), select.POLLIN)
-        self._lenses = Roster(self._open, self._close)
-        self._lenses.follow(context.settings.cameras)
+        self.lenses = Roster(self._open, self._close)
+        self.lenses.follow(context.settings.cameras)
         self._tell_of_detectors()
 
     def serve(self) -> None:
@@ -112,7 +112,7 @@ class _Watch:
             ready = {fd for fd, _ in self._poller.poll(500)}  # half a second: the heartbeat must go on
             now_s = time.monotonic()
             waiting = []
-            for lens in self._lenses:
+            for lens in self.lenses:
                 if lens.states.fileno() in ready:
                     self._listen(lens)
                 if lens.frames.fileno() in ready:
@@ -122,26 +122,26 @@ class _Watch:
                 (Turn(lens.camera.id, lens.last_s, max(lens.period_s, self._took_s)) for lens in waiting), now_s
             )
             if turn is not None:
-                self._look(next(lens for lens in waiting if lens.camera.id == turn.camera))
+                self.look(next(lens for lens in waiting if lens.camera.id == turn.camera))
             self._follow_settings()
             self._report(now_s)
             self._context.pulse.beat()
 
     def close(self) -> None:
-        self._lenses.close()
+        self.lenses.close()
         self._detectors.current.close()
 
     def _follow_settings(self) -> None:
         edited = self._context.edited()
         if edited is None:
-            self._lenses.retry()
+            self.lenses.retry()
             return
         info = self._detectors.current.info
         try:
             demand_fit(info, edited)
         except ModelError as error:
             log.error("%s", error)  # noqa: TRY400 -- its text says all
-        self._lenses.follow([camera for camera in edited.cameras if knows(info, camera)])
+        self.lenses.follow([camera for camera in edited.cameras if knows(info, camera)])
 
     def _open(self, camera: Camera) -> _Lens:
         folder = self._context.folder
@@ -170,7 +170,7 @@ class _Watch:
         except CorruptError as error:
             lens.fault.report(error)
 
-    def _look(self, lens: _Lens) -> None:
+    def look(self, lens: _Lens) -> None:
         try:
             loan = lens.frames.receive()
             if loan is None:
@@ -235,7 +235,7 @@ class _Watch:
         if bool(shortage) != bool(self._context.pulse.facts.get("shortage")):
             log.warning("%s", shortage or "the detector has time for all cameras again")
             self._context.pulse.facts["shortage"] = shortage
-        for lens in self._lenses:
+        for lens in self.lenses:
             self._context.pulse.counters[f"queue_ms.{lens.camera.id}"] = self._budget.queued_ms(lens.camera.id)
 
     def _tell_of_detectors(self) -> None:

@@ -97,7 +97,7 @@ def settings() -> dict[str, Any]:
             }
             for i in range(CAMERAS)
         ],
-        "model": {"path": str(MODEL), "threshold": 0.95},
+        "model": {"path": str(MODEL), "backend": "onnxruntime", "threads": 2, "threshold": 0.95},
         "mqtt": {"enabled": False},
     }
 

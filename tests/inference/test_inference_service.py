@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -168,9 +169,10 @@ class Slow:
 
     def __init__(self) -> None:
         self.meanwhile: Callable[[], None] = lambda: None
+        self.taken: Callable[[int], None] = lambda _number: None
 
-    def take(self, _frame: Any) -> None:
-        """Whatever it is."""
+    def take(self, frame: Any) -> None:
+        self.taken(frame.info.frame_number)
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -244,3 +246,49 @@ def test_an_alarmed_camera_is_looked_at_more_often_and_an_idle_one_still(
     looks = {street: 110 - street.frames.lost["inference"] for street in running.streets}
     assert 9 <= looks[at_idle] <= 12  # 3 fps and 30
     assert looks[at_alarmed] >= 98
+
+
+@pytest.mark.parametrize(("look_s", "enough"), [(0.02, True), (0.06, True), (0.15, False), (0.4, False)])
+def test_beside_a_tracking_camera_five_idle_ones_are_seen_within_twice_their_period_or_it_is_said(
+    inferring: Start, slow: Slow, somebody: Path, monkeypatch: pytest.MonkeyPatch, look_s: float, enough: bool
+) -> None:
+    """Five cameras at 3 fps want 15 looks a second. What a look takes is all the time that passes here."""
+    now_s, shown_s, period_s = 1000.0, 1000.0, 1 / 3
+    looks: dict[int, list[float]] = {place: [] for place in range(1, 6)}
+    clock = SimpleNamespace(
+        monotonic=lambda: now_s, monotonic_ns=time.monotonic_ns, perf_counter_ns=lambda: int(now_s * 1e9)
+    )
+    monkeypatch.setattr(service, "time", clock)
+    running = inferring(
+        somebody, *(Camera(id=f"cam{place}", source="file:none", standby_fps=3.0) for place in range(6))
+    )
+    busy, *idle = running.streets
+    busy.tell(CameraState(SentryState.TRACKING))
+
+    def taken(number: int) -> None:
+        if number >= 100:
+            looks[number // 100].append(now_s)
+
+    def time_passes_and_cameras_go_on() -> None:
+        nonlocal now_s, shown_s
+        now_s += look_s
+        if now_s > 1030:
+            return
+        busy.show(1, PICTURE)
+        while shown_s <= now_s:
+            shown_s += period_s
+            for place, street in enumerate(idle, 1):
+                street.show(100 * place, PICTURE)
+
+    slow.taken, slow.meanwhile = taken, time_passes_and_cameras_go_on
+    time_passes_and_cameras_go_on()
+    beat = running.heard.until(lambda _: now_s > 1030)
+    gaps = [later - earlier for times in looks.values() for earlier, later in pairwise(times)]
+    if enough:
+        assert max(gaps) <= 2 * period_s
+        assert beat.facts.get("shortage", "") == ""
+    else:
+        assert max(gaps) > 2 * period_s
+        assert beat.facts["shortage"].startswith(
+            f"the detector is too slow for 6 cameras: it takes {look_s * 1e3:.0f} ms for a picture, and cam"
+        )
