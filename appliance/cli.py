@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from appliance import __version__, needs
 from appliance.config import Camera, ConfigError, Settings, Watch, load
 from appliance.edits import Edits
+from appliance.inference.store import arguments as model_arguments
 from appliance.ipc.errors import IpcError
 from appliance.ipc.heartbeat import HeartbeatFile
 from appliance.ipc.run_folder import RunFolder
@@ -40,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _demo(options)
     if options.command == "doctor":
         return _doctor(options)
+    if options.command == "model":
+        return _model(options)
     try:
         settings = load(options.config, os.environ)
     except ConfigError as error:
@@ -95,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="one JSON document instead of lines")
     _add_doctor_camera(doctor)
     doctor.add_argument("--sweep", action="store_true", help="first remove what killed instances have left")
+    model_arguments.add(command)
     stage = command("stage", "Run one stage in the foreground, as a container of k3s does.")
     stage.add_argument("name", choices=STAGES)
     stage.add_argument("--camera", help="capture: only this camera's process")
@@ -118,6 +122,13 @@ def _doctor(options: argparse.Namespace) -> int:
     if options.of == "camera":
         return command.run_camera(options.url, seconds=options.seconds, picture=options.picture, as_json=options.json)
     return command.run(options.config, os.environ, sweep=options.sweep, as_json=options.json)
+
+
+def _model(options: argparse.Namespace) -> int:
+    """The models' store: 0, or 1 (failed), or 2 (refused)."""
+    from appliance.inference.store import command
+
+    return command.run(options, os.environ)
 
 
 def _demo(options: argparse.Namespace) -> int:

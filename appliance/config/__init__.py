@@ -9,18 +9,12 @@ wrong in the others.
 `python -m appliance.config schemas/settings.schema.json` writes the JSON schema.
 """
 
+from appliance.config.alarm import Alarm
 from appliance.config.camera import Camera
 from appliance.config.loading import load
 from appliance.config.problem import ConfigError, Origin, Problem
-from appliance.config.settings import (
-    Gateway,
-    Model,
-    Mqtt,
-    Sentry,
-    Settings,
-    Supervisor,
-    Telemetry,
-)
+from appliance.config.sentry import CameraSentry, Sentry
+from appliance.config.settings import Gateway, Model, Mqtt, Settings, Supervisor, Telemetry
 from appliance.config.source import (
     FileSource,
     HttpSettings,
@@ -30,9 +24,12 @@ from appliance.config.source import (
     parse_source,
 )
 from appliance.config.watch import Watch
+from appliance.config.zone import Zone
 
 __all__ = [
+    "Alarm",
     "Camera",
+    "CameraSentry",
     "ConfigError",
     "FileSource",
     "Gateway",
@@ -49,6 +46,7 @@ __all__ = [
     "Telemetry",
     "V4l2Settings",
     "Watch",
+    "Zone",
     "load",
     "parse_source",
 ]

@@ -1,10 +1,14 @@
 """The settings of one camera."""
 
+from typing import Annotated
+
 from pydantic import Field, ValidationInfo, field_validator
 
-from appliance.config.kinds import Section, Title, Url, Word
+from appliance.config.kinds import Hint, Section, Title, Url, Word
 from appliance.config.problem import BadSettingError
+from appliance.config.sentry import CameraSentry
 from appliance.config.source import FileSource, SourceSettings, parse_source, why_unreadable
+from appliance.config.zone import MOST_ZONES, Masks, Zone, in_words
 
 TOPIC_NAMES = frozenset({"alarm", "stage", "status", "health", "picture"})
 
@@ -57,10 +61,37 @@ class Camera(Section):
         "Takes four times as much shared memory.",
     )
 
+    zones: Annotated[
+        tuple[Zone, ...],
+        Field(max_length=MOST_ZONES),
+        Hint(f'a list of at most {MOST_ZONES} zones, each starting with "- id: ..."'),
+    ] = Field(
+        default=(), description=f"Parts of the picture with an occupancy sensor of their own, at most {MOST_ZONES}."
+    )
+    masks: Masks = Field(
+        default=(),
+        description=f"Areas in which nobody counts: who stands there is not there. At most {MOST_ZONES}, "
+        "each a list of corners as a zone has them.",
+    )
+    only_in_zones: bool = Field(
+        default=False,
+        strict=True,
+        validate_default=True,
+        description="true: who is in none of the zones does not count for the camera either.",
+    )
+    sentry: CameraSentry = Field(
+        default_factory=CameraSentry, description="What differs for this camera from the sentry settings for all."
+    )
+
     @property
     def label(self) -> str:
         """The name for people."""
-        return self.name or self.id.replace("_", " ").strip().capitalize() or self.id
+        return self.name or in_words(self.id)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """As the alarm's settings name them: front_door, front_door/driveway."""
+        return (self.id, *(f"{self.id}/{zone.id}" for zone in self.zones))
 
     @property
     def parsed(self) -> SourceSettings:
@@ -72,6 +103,23 @@ class Camera(Section):
     def _is_no_topic(cls, value: str) -> str:
         if value in TOPIC_NAMES:
             raise BadSettingError(f'"{value}" is the name of an MQTT topic of Porchlight', "choose another id")
+        return value
+
+    @field_validator("zones")
+    @classmethod
+    def _zones_differ(cls, value: tuple[Zone, ...]) -> tuple[Zone, ...]:
+        ids = [zone.id for zone in value]
+        for place, one in enumerate(ids):
+            if one in ids[:place]:
+                what = f'"{one}" is the id of an earlier zone too'
+                raise BadSettingError(what, "give every zone its own", at=("zones", place, "id"))
+        return value
+
+    @field_validator("only_in_zones")
+    @classmethod
+    def _has_zones(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and not info.data.get("zones", True):
+            raise BadSettingError("is true, but there is no zone", "add a zone, or write false")
         return value
 
     @field_validator("source")

@@ -70,7 +70,8 @@ def value_paths(camera: int = 0, found: Found | None = None) -> Iterator[Setting
     found = found or Found()
     if found.is_value:
         yield found.path
-    names: Sequence[str | int] = list(found.section.model_fields) if found.section else [camera]
+    place = camera if len(found.path) == 1 else 0
+    names: Sequence[str | int] = list(found.section.model_fields) if found.section else [place]
     for name in names if not found.is_value else ():
         if below := found.step(name):
             yield from value_paths(camera, below)

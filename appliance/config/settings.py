@@ -12,9 +12,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
+from appliance.config.alarm import Alarm, ArmMode
 from appliance.config.camera import Camera
-from appliance.config.kinds import ClassNames, Hint, Host, LocalPath, Secret, Section, Text, Token, Topic, Word
+from appliance.config.kinds import Hint, Host, LocalPath, Secret, Section, Text, Token, Topic, Word
 from appliance.config.problem import BadSettingError
+from appliance.config.sentry import Sentry, Threshold, check_heights
 from appliance.config.source import why_unreadable
 
 MAX_CAMERAS = 24
@@ -33,11 +35,8 @@ class Model(Section):
     threads: Annotated[int, Field(strict=True, ge=1, le=64)] | Literal["auto"] = Field(
         default="auto", description="Processor threads for the model. auto: one or two, as was measured here."
     )
-    threshold: float = Field(
+    threshold: Threshold = Field(
         default=0.5,
-        strict=True,
-        ge=0.05,
-        le=0.99,
         description="The score from which a detection counts, 0 to 1. Lower sees more, also ghosts.",
     )
 
@@ -51,39 +50,6 @@ class Model(Section):
             if reason := why_unreadable(value):
                 raise BadSettingError(f'the file "{value}" {reason}', right)
         return value
-
-
-class Sentry(Section):
-    """When somebody counts as there, and when as gone."""
-
-    classes: ClassNames = Field(
-        default=("person",),
-        description="What counts as somebody: names of classes that the model knows, such as person, dog, car.",
-    )
-    confirm_observations: int = Field(
-        default=3,
-        strict=True,
-        ge=1,
-        le=30,
-        description="Sightings that it takes to believe in somebody. More: fewer false alarms, later ones.",
-    )
-    confirm_seconds: float = Field(
-        default=2.0, strict=True, ge=0.1, le=60, description="Seconds within which those sightings must fall."
-    )
-    clear_seconds: float = Field(
-        default=3.0,
-        strict=True,
-        ge=0,
-        le=3600,
-        description="Seconds without a sighting before somebody counts as gone. More: fewer repeated events.",
-    )
-    clear_observations: int = Field(
-        default=5,
-        strict=True,
-        ge=1,
-        le=300,
-        description="Frames without a sighting that it takes as well before somebody counts as gone.",
-    )
 
 
 class Mqtt(Section):
@@ -216,6 +182,7 @@ class Settings(Section):
     ] = Field(default=(), description=f"The cameras, at most {MAX_CAMERAS}.")
     model: Model = Field(default_factory=Model, description="The RF-DETR model.")
     sentry: Sentry = Field(default_factory=Sentry, description="When somebody counts as there.")
+    alarm: Alarm = Field(default_factory=Alarm, description="The alarm panel.")
     mqtt: Mqtt = Field(default_factory=Mqtt, description="The way to Home Assistant.")
     gateway: Gateway = Field(default_factory=Gateway, description="Live view and pictures.")
     telemetry: Telemetry = Field(default_factory=Telemetry, description="Logs.")
@@ -230,6 +197,41 @@ class Settings(Section):
         # The XDG specification has a relative path ignored.
         above = Path(home) if home.startswith("/") else Path.home() / ".local" / "state"
         return above / "porchlight" / self.instance
+
+    def sentry_of(self, camera: Camera) -> Sentry:
+        """Return what holds for this camera: its own settings over those for all."""
+        return camera.sentry.over(self.sentry)
+
+    def threshold_of(self, camera: Camera) -> float:
+        """Return the score from which somebody counts there."""
+        return self.model.threshold if camera.sentry.threshold is None else camera.sentry.threshold
+
+    @field_validator("sentry")
+    @classmethod
+    def _suits_each_camera(cls, value: Sentry, info: ValidationInfo) -> Sentry:
+        for place, camera in enumerate(info.data.get("cameras", ())):
+            own = camera.sentry.over(value)
+            try:
+                check_heights(own.min_height, own.max_height)
+            except BadSettingError as error:
+                at = ("cameras", place, "sentry", "max_height")
+                raise BadSettingError(error.what, error.hint, at=at) from None
+        return value
+
+    @field_validator("alarm")
+    @classmethod
+    def _counts_what_there_is(cls, value: Alarm, info: ValidationInfo) -> Alarm:
+        cameras = info.data.get("cameras")
+        if cameras is None:
+            return value
+        known = [place for camera in cameras for place in camera.places]
+        modes: dict[str, ArmMode] = {"home": value.home, "away": value.away, "night": value.night}
+        for name, mode in modes.items():
+            for place in mode.counts or ():
+                if place not in known:
+                    hint = f"there are {', '.join(known)}" if known else "there is no camera yet"
+                    raise BadSettingError(f'names "{place}", which is none', hint, at=("alarm", name, "counts"))
+        return value
 
     @field_validator("cameras")
     @classmethod

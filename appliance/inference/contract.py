@@ -17,8 +17,9 @@ CONTRACT = (
     "'dets' float32 [1, Q, 4] and 'labels' float32 [1, Q, C]"
 )
 OUTPUTS = ("dets", "labels")
-NAMES_FILE = "class_names.txt"
-"""Beside a fine-tuned model: a name for each column, one a line. rfdetr's own bundles have it."""
+NAMES_ENDING = ".class_names.txt"
+"""Beside a fine-tuned model: parcels.onnx has parcels.class_names.txt with a name for each column, one a line. (rfdetr's
+own bundles have it as class_names.txt; here other models lie in the same folder.)"""
 _MOST_NAMES_BYTES = 100_000
 
 
@@ -84,7 +85,7 @@ def _noted_names(path: Path, said: Mapping[str, str]) -> list[str] | None:
 
 
 def _names_beside(path: Path) -> list[str] | None:
-    beside = path.with_name(NAMES_FILE)
+    beside = path.with_name(path.stem + NAMES_ENDING)
     try:
         with beside.open(encoding="utf-8") as file:
             names = [line.strip() for line in file.read(_MOST_NAMES_BYTES).splitlines()]

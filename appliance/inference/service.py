@@ -56,6 +56,8 @@ def run(context: StageContext) -> None:
     context.pulse.facts.update(model=info.name, notice=notice, side=str(info.side))
     if info.classes != coco.NAMES:
         context.pulse.facts["classes"] = json.dumps(info.classes)
+    # A second thread gains nothing here, and OpenCV's pool goes on spinning just when the model wants the cores.
+    cv2.setNumThreads(1)
     watch = Watch(context, detectors)
     try:
         context.pulse.health = Health.RUNNING

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance.messages import PixelFormat
 from tests.rig import ROOT, need_program
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
@@ -33,6 +34,20 @@ def test_a_quick_run_gives_a_report_with_machine_ratios_tables_and_plots(tmp_pat
     page = (tmp_path / "bench.html").read_text()
     assert page.count("<svg") == len(mailbox["plots"]) + len(handover["plots"])
     assert "MISSED" in done.stdout or "met" in done.stdout
+
+
+def test_the_arithmetic_is_held_against_native_code_that_has_the_same_results(tmp_path: Path) -> None:
+    need_program("g++", "g++")
+    need_program("flatc", "flatbuffers-compiler")
+    command = [sys.executable, "-m", "tests.benchmarks", "--quick", "--out", str(tmp_path), "arithmetic"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]  # other results than native code's end the chapter
+    (chapter,) = json.loads((tmp_path / "bench.json").read_text())["chapters"]
+    assert [ratio["limit"] for ratio in chapter["ratios"]] == [0.7] * 3 + [2.0] * 4
+    assert all(ratio["value"] > 0 for ratio in chapter["ratios"])
+    filling, decoding, rows = (table["rows"] for table in chapter["tables"])
+    assert [len(filling), len(decoding)] == [3, len(PixelFormat)]
+    assert [row[0] for row in rows] == [0, 1, 10, 100]
 
 
 def test_an_unknown_chapter_is_refused_with_the_known_ones() -> None:

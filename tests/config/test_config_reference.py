@@ -24,6 +24,12 @@ def with_example() -> str:
     return re.sub(r"^#(   )", r"\1", text, flags=re.MULTILINE)
 
 
+def with_zone() -> str:
+    """Return that with the example zone in force as well."""
+    text = with_example().replace("zones: []", "zones:")
+    return re.sub(r"^(     )#(   +)", r"\1\2", text, flags=re.MULTILINE)
+
+
 @pytest.fixture(scope="module")
 def validator() -> Draft202012Validator:
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
@@ -48,7 +54,7 @@ def test_the_example_camera_is_right_and_otherwise_has_the_defaults(tmp_path: Pa
 
 @pytest.mark.parametrize("path", list(value_paths()), ids=lambda path: ".".join(map(str, path)))
 def test_every_setting_stands_in_config_yaml(path: tuple[str | int, ...]) -> None:
-    value: Any = yaml.safe_load(with_example())
+    value: Any = yaml.safe_load(with_zone())
     for part in path:
         assert isinstance(part, int) or part in value
         value = value[part]
@@ -79,7 +85,9 @@ def test_the_checked_in_schema_is_current() -> None:
     assert SCHEMA.read_text(encoding="utf-8") == render(), "run script/generate-settings-schema"
 
 
-@pytest.mark.parametrize("text", [REFERENCE.read_text(encoding="utf-8"), with_example()], ids=["plain", "example"])
+@pytest.mark.parametrize(
+    "text", [REFERENCE.read_text(encoding="utf-8"), with_example(), with_zone()], ids=["plain", "example", "zone"]
+)
 def test_config_yaml_keeps_to_the_schema(validator: Draft202012Validator, text: str) -> None:
     validator.validate(yaml.safe_load(text))
 

@@ -176,12 +176,12 @@ def test_class_names_come_with_the_model_where_it_brings_them(tmp_path: Path) ->
 
 
 def test_class_names_may_lie_beside_the_model(tmp_path: Path) -> None:
-    (tmp_path / "class_names.txt").write_text("fox\nhedgehog\nperson\n")
+    (tmp_path / "model.class_names.txt").write_text("fox\nhedgehog\nperson\n")
     assert OnnxRuntimeCpu(a_model(tmp_path, {}), 1).info.classes == {0: "fox", 1: "hedgehog", 2: "person"}
 
 
 def test_the_models_own_names_go_before_the_file_beside_it(tmp_path: Path) -> None:
-    (tmp_path / "class_names.txt").write_text("fox\n")
+    (tmp_path / "model.class_names.txt").write_text("fox\n")
     assert OnnxRuntimeCpu(a_model(tmp_path, NOTED), 1).info.classes[0] == "parcel"
 
 
@@ -200,13 +200,13 @@ def test_class_names_that_are_none_are_refused(tmp_path: Path, names: str, wrong
 
 
 def test_more_class_names_than_columns_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "class_names.txt").write_text("a\nb\nc\nd\n")
+    (tmp_path / "model.class_names.txt").write_text("a\nb\nc\nd\n")
     with pytest.raises(ModelError, match="4 class names for the 3 columns"):
         OnnxRuntimeCpu(a_model(tmp_path, {}), 1)
 
 
 @pytest.mark.parametrize("content", [b"", b"fox\n\nperson\n", b"\xff\xfe"])
 def test_a_file_of_names_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "class_names.txt").write_bytes(content)
-    with pytest.raises(ModelError, match=r"class_names\.txt"):
+    (tmp_path / "model.class_names.txt").write_bytes(content)
+    with pytest.raises(ModelError, match=r"model\.class_names\.txt"):
         OnnxRuntimeCpu(a_model(tmp_path, {}), 1)
