@@ -13,13 +13,28 @@ from appliance.inference.detector import AbsentError, BackendError, ModelError
 from appliance.inference.verdict_file import VerdictFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from appliance.config import Model
     from appliance.inference.detector import ModelInfo
 
 log = logging.getLogger(__name__)
+
+
+def report(path: Path, settings: Model, *, attempt: Callable[..., trial.Result] = trial.attempt) -> Iterator[str]:
+    """Try a model with every backend that is installed, anew, and say how each did, a line each."""
+    trials = Trials(path, settings, path.parent, attempt=attempt)
+    cores = len(os.sched_getaffinity(0))
+    for candidate in candidates("auto", settings.threads, cores, installed()):
+        verdict = trials.try_one(candidate, lambda: True)
+        what = f"refused: {verdict.refused}" if verdict.refused else f"passed, {verdict.latency_ms:.1f} ms for a picture"
+        yield f"self-test  {candidate.backend}, threads {candidate.threads}: {what}"
+
+
+def installed() -> list[str]:
+    """Return the backends whose package is there."""
+    return [name for name, backend in BACKENDS.items() if backend.version is not None]
 
 
 class Trials:
@@ -45,8 +60,7 @@ class Trials:
         Where there is nothing to choose, nothing is tried, and the model speaks for itself when it is opened.
         """
         cores = len(os.sched_getaffinity(0))
-        installed = [name for name, backend in BACKENDS.items() if backend.version is not None]
-        wanted = candidates(self._settings.backend, self._settings.threads, cores, installed)
+        wanted = candidates(self._settings.backend, self._settings.threads, cores, installed())
         if len(wanted) == 1:
             return None, {wanted[0]: Verdict()}
         try:
@@ -59,7 +73,7 @@ class Trials:
         if untried:
             log.info("trying %d ways to run %s, once; this takes a moment", len(untried), self._path.name)
         for candidate in untried:
-            verdicts[candidate] = self._try(candidate, keep_going)
+            verdicts[candidate] = self.try_one(candidate, keep_going)
             kept.put(candidate, verdicts[candidate])
             if self._reference is not None:
                 info = self._reference.info
@@ -67,7 +81,8 @@ class Trials:
             kept.write()  # after each: a stop in between loses nothing
         return info, {one: verdicts[one] for one in wanted}
 
-    def _try(self, candidate: Candidate, keep_going: Callable[[], bool]) -> Verdict:
+    def try_one(self, candidate: Candidate, keep_going: Callable[[], bool]) -> Verdict:
+        """Return what comes of it, whatever is known already. ModelError: no backend can use the model."""
         if self._reference is None and candidate.backend != REFERENCE:
             self._ask(Candidate(REFERENCE, candidate.threads), keep_going)
         try:

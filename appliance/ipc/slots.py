@@ -135,9 +135,13 @@ class StateWriter(SlotWriter[CameraState]):
             state.last_sighting_ns,
             state.person_count,
             state.misses,
+            state.threshold,
+            state.zones,
             state.state,
             state.mode,
             state.known,
+            state.detecting,
+            state.live_view,
         )
         self._pack(*values, len(rows))
         self._commit(self.sequence)
@@ -210,7 +214,8 @@ class StateReader(_Reader):
     spec = STATE
 
     def value(self, sequence: int) -> CameraState:
-        _, observed, sighting_ns, count, misses, state, mode, known, length = self._read(sequence)
+        _, observed, sighting_ns, count, misses, threshold, zones, *choices, length = self._read(sequence)
+        state, mode, known, detecting, live_view = choices
         start = self._layout.vector_at
         rows = np.frombuffer(bytes(self._buffer[start : start + length * TRANSITION.itemsize]), TRANSITION)
         try:
@@ -226,7 +231,18 @@ class StateReader(_Reader):
                 for row in rows
             )
             return CameraState(
-                SentryState(state), Mode(mode), bool(known), count, observed, sighting_ns, misses, transitions
+                state=SentryState(state),
+                mode=Mode(mode),
+                known=bool(known),
+                person_count=count,
+                observed_frame=observed,
+                last_sighting_ns=sighting_ns,
+                misses=misses,
+                transitions=transitions,
+                threshold=threshold,
+                zones=zones,
+                detecting=bool(detecting),
+                live_view=bool(live_view),
             )
         except ValueError as error:
             raise CorruptError(f"{self._source}: {error}") from None

@@ -38,7 +38,10 @@ DETECTIONS = TableSpec(
 )
 STATE = TableSpec(
     b"PLS1",
-    scalars=((1, "Q"), (2, "Q"), (3, "I"), (4, "I"), (5, "B"), (6, "B"), (7, "B")),
+    scalars=(
+        *((1, "Q"), (2, "Q"), (3, "I"), (4, "I"), (9, "f"), (10, "H")),
+        *((5, "B"), (6, "B"), (7, "B"), (11, "B"), (12, "B")),
+    ),
     vector=8,
     element_bytes=TRANSITION.itemsize,
 )
@@ -93,9 +96,13 @@ def state_template() -> bytes:
     builder.Pad(MAX_TRANSITIONS * TRANSITION.itemsize)
     transitions = builder.EndVector()
     CameraState.CameraStateStart(builder)
+    CameraState.CameraStateAddLiveView(builder, True)
+    CameraState.CameraStateAddDetecting(builder, True)
     CameraState.CameraStateAddKnown(builder, False)
     CameraState.CameraStateAddMode(builder, 0)
     CameraState.CameraStateAddState(builder, 0)
+    CameraState.CameraStateAddZones(builder, 0)
+    CameraState.CameraStateAddThreshold(builder, 0.0)
     CameraState.CameraStateAddMisses(builder, 0)
     CameraState.CameraStateAddPersonCount(builder, 0)
     CameraState.CameraStateAddLastSightingNs(builder, 0)

@@ -26,8 +26,8 @@ def with_example() -> str:
 
 def with_zone() -> str:
     """Return that with the example zone in force as well."""
-    text = with_example().replace("zones: []", "zones:")
-    return re.sub(r"^(     )#(   +)", r"\1\2", text, flags=re.MULTILINE)
+    before, zones, after = re.split(r"(?s)(zones: \[\].*?)(?=     # Areas)", with_example())
+    return before + re.sub(r"(?m)^(     )#(   +)", r"\1\2", zones.replace("zones: []", "zones:")) + after
 
 
 @pytest.fixture(scope="module")

@@ -70,6 +70,10 @@ def _(state: CameraState) -> Portrait:
         "state": state.state,
         "mode": state.mode,
         "known": state.known,
+        "threshold": state.threshold,
+        "zones": state.zones,
+        "detecting": state.detecting,
+        "live_view": state.live_view,
         "transitions": [
             {
                 "frame_number": change.frame_number,

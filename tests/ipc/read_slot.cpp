@@ -149,6 +149,10 @@ void show(Object &to, const CameraState &state) {
   to.number("state", state.state());
   to.number("mode", state.mode());
   to.truth("known", state.known());
+  to.real("threshold", state.threshold());
+  to.number("zones", state.zones());
+  to.truth("detecting", state.detecting());
+  to.truth("live_view", state.live_view());
   to.list("transitions", state.transitions(), [](Object &change, const Transition &of) {
     change.number("frame_number", of.frame_number());
     change.number("captured_ns", of.captured_ns());

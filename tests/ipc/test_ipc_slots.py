@@ -271,8 +271,9 @@ def lay_one_field_over_another(data: bytearray, _table: int, vtable: int) -> str
 
 
 def lie_about_the_vector(data: bytearray, table: int, vtable: int) -> str:
-    last = struct.unpack_from("<H", data, vtable)[0] - 2
-    struct.pack_into("<I", data, table + struct.unpack_from("<H", data, vtable + last)[0], 400)
+    specs = (templates.FRAME, templates.DETECTIONS, templates.STATE)
+    (vector,) = (spec.vector for spec in specs if spec.identifier == bytes(data[4:8]))
+    struct.pack_into("<I", data, table + struct.unpack_from("<H", data, vtable + 4 + 2 * vector)[0], 400)
     return "its vector does not follow"
 
 

@@ -36,7 +36,7 @@ def chosen(word: str | None, shelf: Shelf, configured: Path | None) -> Item:
     return item
 
 
-def lines(item: Item, trials: Trials | None) -> Iterator[str]:
+def lines(item: Item, trials: Trials) -> Iterator[str]:
     """Tell of the model, a line each; then RefusedError: Porchlight cannot run it, or StoreError: it is damaged."""
     yield f"file       {item.path}"
     yield f"size       {megabytes(item.size)}"
@@ -48,8 +48,7 @@ def lines(item: Item, trials: Trials | None) -> Iterator[str]:
     yield f"contract   kept: {_contract(info)}"
     if info.notice:
         yield f"notice     works with {info.only_for}:// cameras only: it {info.notice}"
-    if trials is not None:
-        yield from trials(item.path)
+    yield from trials(item.path)
     if item.state is State.CHANGED:
         raise StoreError(f"{item.path} is not the file that was recorded; get it again, it will be put in its place")
 

@@ -15,7 +15,7 @@ from appliance.inference.store.shelf import Shelf
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from appliance.inference.store.checking import Trials
     from appliance.inference.store.record import Record
@@ -27,7 +27,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 def run(options: argparse.Namespace, environ: Mapping[str, str], trials: Trials | None = None) -> int:
     """Do it. Return 0, 1 (failed; it may work another time) or 2 (refused: trying again changes nothing).
 
-    `trials` are what `check` makes with a model, beyond looking at it.
+    `trials` are what `check` makes with a model, beyond looking at it: by default every installed backend's self-test.
     """
     settings = _settings(options, environ)
     shelf = Shelf(options.store or settings.state_path / "models")
@@ -108,6 +108,12 @@ def _export(options: argparse.Namespace, shelf: Shelf, settings: Settings) -> Re
 
 def _check(options: argparse.Namespace, shelf: Shelf, settings: Settings, trials: Trials | None) -> None:
     from appliance.inference.store import checking  # noqa: PLC0415 -- likewise
+
+    if trials is None:
+        from appliance.inference import verdicts  # noqa: PLC0415 -- likewise
+
+        def trials(path: Path) -> Iterator[str]:
+            return verdicts.report(path, settings.model)
 
     for line in checking.lines(checking.chosen(options.model, shelf, settings.model.path), trials):
         _print(line)

@@ -108,7 +108,35 @@ class CameraState(object):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(20))
         return o == 0
 
-def CameraStateStart(builder): builder.StartObject(9)
+    # CameraState
+    def Threshold(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(22))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Float32Flags, o + self._tab.Pos)
+        return 0.0
+
+    # CameraState
+    def Zones(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(24))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint16Flags, o + self._tab.Pos)
+        return 0
+
+    # CameraState
+    def Detecting(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(26))
+        if o != 0:
+            return bool(self._tab.Get(flatbuffers.number_types.BoolFlags, o + self._tab.Pos))
+        return True
+
+    # CameraState
+    def LiveView(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(28))
+        if o != 0:
+            return bool(self._tab.Get(flatbuffers.number_types.BoolFlags, o + self._tab.Pos))
+        return True
+
+def CameraStateStart(builder): builder.StartObject(13)
 def Start(builder):
     return CameraStateStart(builder)
 def CameraStateAddSequence(builder, sequence): builder.PrependUint64Slot(0, sequence, 0)
@@ -141,6 +169,18 @@ def AddTransitions(builder, transitions):
 def CameraStateStartTransitionsVector(builder, numElems): return builder.StartVector(32, numElems, 8)
 def StartTransitionsVector(builder, numElems):
     return CameraStateStartTransitionsVector(builder, numElems)
+def CameraStateAddThreshold(builder, threshold): builder.PrependFloat32Slot(9, threshold, 0.0)
+def AddThreshold(builder, threshold):
+    return CameraStateAddThreshold(builder, threshold)
+def CameraStateAddZones(builder, zones): builder.PrependUint16Slot(10, zones, 0)
+def AddZones(builder, zones):
+    return CameraStateAddZones(builder, zones)
+def CameraStateAddDetecting(builder, detecting): builder.PrependBoolSlot(11, detecting, 1)
+def AddDetecting(builder, detecting):
+    return CameraStateAddDetecting(builder, detecting)
+def CameraStateAddLiveView(builder, liveView): builder.PrependBoolSlot(12, liveView, 1)
+def AddLiveView(builder, liveView):
+    return CameraStateAddLiveView(builder, liveView)
 def CameraStateEnd(builder): return builder.EndObject()
 def End(builder):
     return CameraStateEnd(builder)
@@ -163,6 +203,10 @@ class CameraStateT(object):
         self.mode = 0  # type: int
         self.known = False  # type: bool
         self.transitions = None  # type: List[appliance.ipc.generated.Transition.TransitionT]
+        self.threshold = 0.0  # type: float
+        self.zones = 0  # type: int
+        self.detecting = True  # type: bool
+        self.liveView = True  # type: bool
 
     @classmethod
     def InitFromBuf(cls, buf, pos):
@@ -196,6 +240,10 @@ class CameraStateT(object):
                 else:
                     transition_ = appliance.ipc.generated.Transition.TransitionT.InitFromObj(cameraState.Transitions(i))
                     self.transitions.append(transition_)
+        self.threshold = cameraState.Threshold()
+        self.zones = cameraState.Zones()
+        self.detecting = cameraState.Detecting()
+        self.liveView = cameraState.LiveView()
 
     # CameraStateT
     def Pack(self, builder):
@@ -215,5 +263,9 @@ class CameraStateT(object):
         CameraStateAddKnown(builder, self.known)
         if self.transitions is not None:
             CameraStateAddTransitions(builder, transitions)
+        CameraStateAddThreshold(builder, self.threshold)
+        CameraStateAddZones(builder, self.zones)
+        CameraStateAddDetecting(builder, self.detecting)
+        CameraStateAddLiveView(builder, self.liveView)
         cameraState = CameraStateEnd(builder)
         return cameraState
