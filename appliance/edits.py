@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 READERS = {
     "model": ("inference", "controller"),
     "sentry": ("controller",),
+    "alarm": ("controller",),
     "mqtt": ("controller", "gateway"),
     "gateway": ("gateway",),
     "telemetry": ("inference", "controller", "gateway", "capture"),

@@ -198,8 +198,8 @@ class CameraState:
     """What the controller holds true of one camera, for capture (pace), inference (period) and gateway (page).
 
     `observed_frame` is the newest frame that the sentry has taken into account; a lockstep source waits for it.
-    `transitions` are the latest ones, oldest first. `zones` are those that somebody is in: bit 0 is the first zone of the
-    camera's settings. `threshold`, `detecting` and `live_view` are the owner's, and may change while all runs.
+    `transitions` are the latest ones, oldest first. `zones` are those that somebody is in: bit 0 is the first of
+    the camera's settings. `threshold`, `detecting` and `live_view` are the owner's, and may change while all runs.
     """
 
     state: SentryState = SentryState.STANDBY

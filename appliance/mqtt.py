@@ -11,6 +11,7 @@ import contextlib
 import logging
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from paho.mqtt.client import Client
@@ -53,7 +54,8 @@ class Connection:
 
     `on_up` is called after each connect, before anything else is sent, with the events (topic, payload) that the
     connection before could not deliver; `status_topic` says offline when we are gone (retained, QoS 1), and `on_up`
-    decides when it says online.
+    decides when it says online. `on_acknowledged` hears each publication's number and when the broker's PUBACK came
+    (CLOCK_MONOTONIC, nanoseconds).
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Connection:
         status_topic: str,
         on_up: Callable[[list[tuple[str, str]]], None],
         on_message: Callable[[MQTTMessage], None] | None = None,
+        on_acknowledged: Callable[[int, int], None] | None = None,
     ) -> None:
         self.connected = False
         self._settings = settings
@@ -83,6 +86,10 @@ class Connection:
         client.on_disconnect = lambda _c, _u, _f, reason, _p: self._hand_over(self._disconnected, reason)
         if on_message is not None:
             client.on_message = lambda _c, _u, message: self._hand_over(on_message, message)
+        if on_acknowledged is not None:
+            client.on_publish = lambda _c, _u, number, _r, _p: self._hand_over(
+                on_acknowledged, number, time.monotonic_ns()
+            )
         self._client = client
 
     def start(self) -> None:
@@ -98,9 +105,11 @@ class Connection:
         """Whether the network has not taken yet what was published before."""
         return self._client.want_write()
 
-    def publish(self, topic: str, payload: str | bytes, *, qos: int = 1, retain: bool = False) -> None:
-        """Hand a message to the network thread. What it could not send yet is sent after a reconnect (QoS 1 only)."""
-        self._client.publish(topic, payload, qos=qos, retain=retain)
+    def publish(self, topic: str, payload: str | bytes, *, qos: int = 1, retain: bool = False) -> int:
+        """Hand a message to the network thread; return its number. What it could not send yet is sent after a reconnect
+        (QoS 1 only).
+        """
+        return self._client.publish(topic, payload, qos=qos, retain=retain).mid
 
     async def stop(self) -> None:
         """Say offline (a clean disconnect sends no will) and leave; waits GOODBYE_S at most."""

@@ -22,7 +22,8 @@ HEAVY = {"onnxruntime", "av", "cv2", "simplejpeg", "aiohttp", "paho"}
         ("appliance.capture.http_mjpeg.source", {"aiohttp", "simplejpeg"}),
         ("appliance.capture.file", {"av", "simplejpeg"}),
         ("appliance.capture.synthetic.source", {"cv2", "simplejpeg"}),
-        ("appliance.inference.service", {"onnxruntime", "cv2", "simplejpeg"}),
+        ("appliance.inference.service", {"cv2", "simplejpeg"}),
+        ("appliance.inference.store.command", set()),
         ("appliance.gateway.service", {"aiohttp", "paho", "cv2", "simplejpeg"}),
     ],
 )

@@ -17,10 +17,10 @@ import numpy as np
 import simplejpeg
 
 from appliance.capture.synthetic import Scene, SceneOptions
-from appliance.config.settings import Sentry as SentrySettings
+from appliance.config import Sentry as SentrySettings
 from appliance.controller.sentry import Look, Sentry
-from appliance.inference.demo import PORCH_DEMO
 from appliance.inference.backends.onnxruntime_cpu import OnnxRuntimeCpu
+from appliance.inference.demo import PORCH_DEMO
 from appliance.inference.rfdetr import postprocess
 from appliance.messages import Frame, FrameInfo, PixelFormat, SentryState
 from training.contract import COLUMNS, HELD_OUT

@@ -10,7 +10,7 @@ from appliance.config.sentry import CameraSentry
 from appliance.config.source import FileSource, SourceSettings, parse_source, why_unreadable
 from appliance.config.zone import MOST_ZONES, Masks, Zone, in_words
 
-TOPIC_NAMES = frozenset({"alarm", "stage", "status", "health", "picture"})
+TOPIC_NAMES = frozenset({"alarm", "stage", "status", "health", "latency", "picture", "restart"})
 
 
 class Camera(Section):

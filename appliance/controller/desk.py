@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from appliance.coco import NAMES
 from appliance.controller import visits
 from appliance.controller.eye import Eye, resumed
+from appliance.controller.sightings import Counting, Sieve
 from appliance.ipc.errors import CorruptError
 from appliance.ipc.mailbox import last_state, publish_state, subscribe_detections
 from appliance.messages import Clock, Health, SentryState
@@ -19,7 +20,7 @@ from appliance.mqtt import OFFLINE, ONLINE
 from appliance.telemetry import RepeatedFault
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from appliance.config import Camera
     from appliance.controller.statements import Silence, Statements
@@ -48,12 +49,14 @@ class Desk:
                 contextlib.closing(subscribe_detections(context.folder, camera.id, "controller"))
             )
             # Read, replace, publish, with no wait in between: a death here would lose what the last controller knew.
-            self.eye: Eye = resumed(last_state(context.folder, camera.id))
+            self.eye: Eye = resumed(last_state(context.folder, camera.id), len(camera.zones))
             self.states = publish_state(context.folder, camera.id)
             undo.pop_all()
-        self._publish_state()
         self._pulse = context.pulse
         self._settings = context.settings
+        self._sentry = context.settings.sentry_of(camera)
+        self._names = ""
+        self._publish_state()
         self._topics = topics
         self._statements = statements
         self._fault = RepeatedFault(log, f"camera {camera.id}")
@@ -65,7 +68,7 @@ class Desk:
         self._opened_s = time.monotonic()
         self._latency_ms: float | None = None
         self._decided_after_ms: float | None = None
-        self._class_ids = _class_ids({}, context.settings.sentry.classes)
+        self._sieve = Sieve(self._counting({}))
         self._counted_s = self._seen_s = self._figures_s = 0.0
 
     def hear(self) -> None:
@@ -79,11 +82,14 @@ class Desk:
             return
         before = self.eye
         now_s = time.monotonic()
-        settings = self._settings
-        seen = before.see(detections, settings.sentry, settings.model.threshold, self._class_ids, now_s)
+        seen = before.see(detections, self._sieve, self._sentry, now_s)
         # A frame that inference had in hands when the chain broke heals nothing.
         self.eye = replace(seen, blind_because=self._broken_link) if self._broken_link else seen
-        changed = self.eye.transitions != before.transitions or self.eye.known != before.known
+        changed = (
+            self.eye.transitions != before.transitions
+            or self.eye.known != before.known
+            or self.eye.state.zones != before.state.zones
+        )
         try:
             if changed or detections.frame.clock is Clock.SCENE:
                 self._publish_state()
@@ -105,8 +111,7 @@ class Desk:
         elif source is not None and source.health in (Health.STARTING, Health.RUNNING):
             self._ended = False
         self._broken_link = _broken_link(beats, source)
-        if "inference" in beats:
-            self._class_ids = _class_ids(beats["inference"].facts, self._settings.sentry.classes)
+        self._follow_names(beats)
         self.eye = self.eye.check(now_s, self.camera.standby_fps, self._broken_link)
         if self.eye.known:
             self._blind.heal()
@@ -133,9 +138,30 @@ class Desk:
     def _topic(self, what: str) -> str:
         return self._topics.camera(self.camera.id, what)
 
+    def _follow_names(self, beats: dict[str, Heartbeat]) -> None:
+        """A model that brings class names of its own has inference say them."""
+        names = beats["inference"].facts.get("classes", "") if "inference" in beats else self._names
+        if names != self._names:
+            self._names = names
+            known = {int(column): name for column, name in json.loads(names).items()} if names else {}
+            self._sieve = Sieve(self._counting(known))
+
+    def _counting(self, names: Mapping[int, str]) -> Counting:
+        """What counts as a sighting here; `names` are the model's own, empty: COCO's."""
+        camera, sentry = self.camera, self._sentry
+        return Counting(
+            classes=frozenset(column for column, name in (names or NAMES).items() if name in sentry.classes),
+            threshold=self._settings.threshold_of(camera),
+            min_height=sentry.min_height,
+            max_height=sentry.max_height,
+            masks=camera.masks,
+            zones=camera.zones,
+            only_in_zones=camera.only_in_zones,
+        )
+
     def _publish_state(self) -> None:
         writer = self.states.borrow()
-        writer.write(self.eye.state)
+        writer.write(replace(self.eye.state, threshold=self._settings.threshold_of(self.camera)))
         self.states.send(writer)
         self._stated_s = time.monotonic()
 
@@ -161,7 +187,7 @@ class Desk:
         event_type = visits.event_of(transition)
         if event_type is None:
             return
-        extra: dict[str, object] = {"camera": self.camera.id, "person_count": self.eye.person_count}
+        extra = visits.evidence(self.eye, self.camera)
         if self._decided_after_ms is not None:
             extra["latency_ms"] = self._decided_after_ms
         device_id = f"{self._settings.instance}_{self.camera.id}"
@@ -173,11 +199,14 @@ class Desk:
         tracking = eye.sentry.state is SentryState.TRACKING
         fact(self._topic("person"), "ON" if tracking else "OFF")
         fact(self._topic("state"), visits.state_payload(eye, self._decided_after_ms))
+        for zone, sentry in zip(self.camera.zones, eye.zones, strict=False):
+            fact(self._topics.zone(self.camera.id, zone.id), "ON" if sentry.state is SentryState.TRACKING else "OFF")
         fact(self._topic("person_count"), str(eye.person_count if tracking else 0))
         if eye.sighted_wall_ns and eye.transitions and eye.sentry.state is not SentryState.VALIDATION:
             fact(self._topic("last_seen"), visits.iso(eye.sighted_wall_ns))
 
     def _state_availability(self) -> None:
+        self._statements.fact(self._topics.setting(self.camera.id, "live_view"), "ON")
         self._statements.fact(self._topic("status"), ONLINE if self.eye.known else OFFLINE)
 
     def _note_figures(self, detections: Detections, now_s: float) -> None:
@@ -210,12 +239,6 @@ def _source_of(beats: dict[str, Heartbeat], camera: str) -> SourceHealth | None:
     if beat is None:
         return None
     return next((source for source in beat.sources if source.camera == camera), None)
-
-
-def _class_ids(facts: Mapping[str, str], names: Sequence[str]) -> frozenset[int]:
-    """Return the ids of the classes that count; a model that brings names of its own has inference say them."""
-    known = {int(column): name for column, name in json.loads(facts["classes"]).items()} if "classes" in facts else NAMES
-    return frozenset(column for column, name in known.items() if name in names)
 
 
 def _broken_link(beats: dict[str, Heartbeat], source: SourceHealth | None) -> str:

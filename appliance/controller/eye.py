@@ -1,4 +1,4 @@
-"""One camera as the controller knows it: the sentry's answers, and whether they can be believed.
+"""One camera as the controller knows it: the sentries' answers, and whether they can be believed.
 
 Values in, values out: the service feeds it detections, heartbeats and the time, and publishes what comes back.
 """
@@ -6,19 +6,29 @@ Values in, values out: the service feeds it detections, heartbeats and the time,
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, NamedTuple
 
 from appliance.controller.sentry import Look, Sentry, SentrySettings
 from appliance.messages import CameraState, SentryState, Transition
 
 if TYPE_CHECKING:
+    from appliance.controller.sightings import Seen, Sieve
     from appliance.messages import Detections, FrameInfo
 
 KEPT_TRANSITIONS = 16
+KEPT_SIGHTINGS = 30
+"""As many as `confirm_observations` can ask for."""
 STALE_S = 3.0
 STALE_PERIODS = 3
+
+
+class Observation(NamedTuple):
+    """A frame in which somebody was seen, and the best of those who were."""
+
+    frame_number: int
+    captured_ns: int
+    wall_ns: int
+    seen: Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +36,34 @@ class Eye:
     """`blind_because` is why the last known state must not be believed; empty while it may."""
 
     sentry: Sentry = field(default_factory=Sentry)
+    zones: tuple[Sentry, ...] = ()
+    """One for each zone, in the order of the settings."""
     blind_because: str = "nothing was seen yet"
     person_count: int = 0
+    zone_counts: tuple[int, ...] = ()
     confidence: float = 0.0
     observed_frame: int = 0
     heard_s: float = 0.0
     """When the newest detections arrived (seconds of this process's monotonic clock)."""
     sighted_wall_ns: int = 0
     transitions: tuple[Transition, ...] = ()
+    sightings: tuple[Observation, ...] = ()
+    """Those that may still decide something: of the confirming window, and the last one."""
+    decided: tuple[Observation, ...] = ()
+    """Those behind the newest transition into or out of tracking."""
 
     @property
     def known(self) -> bool:
         return not self.blind_because
 
     @property
+    def entered(self) -> Transition | None:
+        """The newest entering, also after it is over; None: it is not remembered."""
+        return next((one for one in reversed(self.transitions) if one.state is SentryState.TRACKING), None)
+
+    @property
     def state(self) -> CameraState:
-        """Return what the state channel says."""
+        """Return what the state channel says. The owner's choices are not this one's to say."""
         return CameraState(
             state=self.sentry.state,
             mode=self.sentry.mode,
@@ -51,38 +73,42 @@ class Eye:
             last_sighting_ns=self.sentry.last_sighting_ns,
             misses=self.sentry.misses,
             transitions=self.transitions,
+            zones=sum(1 << place for place, zone in enumerate(self.zones) if zone.state is SentryState.TRACKING),
         )
 
-    def see(
-        self,
-        detections: Detections,
-        settings: SentrySettings,
-        threshold: float,
-        class_ids: frozenset[int],
-        now_s: float,
-    ) -> Eye:
-        """Return the eye after one more frame, which came through the whole chain: it is not blind any more.
-
-        What counts as a sighting is a row of one of the `class_ids` with a score of `threshold` or more.
-        """
-        frame, rows = detections.frame, detections.rows
-        counts = np.isin(rows.class_ids, list(class_ids)) & (rows.scores >= threshold)
-        scores = rows.scores[counts]
-        count = len(scores)
-        sentry = self.sentry.observe(Look(frame.captured_ns, count > 0), settings)
+    def see(self, detections: Detections, sieve: Sieve, settings: SentrySettings, now_s: float) -> Eye:
+        """Return the eye after one more frame, which came through the whole chain: it is not blind any more."""
+        frame = detections.frame
+        found = sieve.sift(detections.rows, frame.width, frame.height)
+        best = found.camera.best
+        sightings = self.sightings
+        if best is not None:
+            seen = Observation(frame.frame_number, frame.captured_ns, frame.wall_ns, best)
+            sightings = (*sightings, seen)[-KEPT_SIGHTINGS:]
+        sentry = self.sentry.observe(Look(frame.captured_ns, found.camera.count > 0), settings)
+        tallies = tuple(found.zones.values())
+        before = self.zones if len(self.zones) == len(tallies) else tuple(Sentry() for _ in tallies)
+        zones = tuple(
+            zone.observe(Look(frame.captured_ns, tally.count > 0), settings)
+            for zone, tally in zip(before, tallies, strict=True)
+        )
         # A miss decides nothing about how sure the last sighting was.
-        confidence = float(scores.max()) if count else self.confidence
-        return replace(
+        confidence = best.score if best is not None else self.confidence
+        after = replace(
             self,
             sentry=sentry,
+            zones=zones,
             blind_because="",
-            person_count=count,
+            person_count=found.camera.count,
+            zone_counts=tuple(tally.count for tally in tallies),
             confidence=confidence,
             observed_frame=frame.frame_number,
             heard_s=now_s,
-            sighted_wall_ns=frame.wall_ns if count else self.sighted_wall_ns,
+            sighted_wall_ns=frame.wall_ns if best is not None else self.sighted_wall_ns,
             transitions=self._noted(sentry, frame, confidence),
+            sightings=sightings,
         )
+        return _judged(after, self.sentry.state, settings)
 
     def check(self, now_s: float, standby_fps: float, broken_link: str) -> Eye:
         """Return the eye after a look at the clock and the stages: `broken_link` says which one is down, or is empty.
@@ -107,7 +133,16 @@ class Eye:
                 self.sentry.state, sentry.state, self.observed_frame, frame_ns, wall_ns, self.confidence
             )
             transitions = (*transitions, change)[-KEPT_TRANSITIONS:]
-        return replace(self, sentry=sentry, person_count=0, transitions=transitions)
+        nobody = tuple(zone.ended() for zone in self.zones)
+        return replace(
+            self,
+            sentry=sentry,
+            zones=nobody,
+            person_count=0,
+            zone_counts=(0,) * len(nobody),
+            transitions=transitions,
+            decided=self.sightings[-1:],
+        )
 
     def _noted(self, sentry: Sentry, frame: FrameInfo, confidence: float) -> tuple[Transition, ...]:
         if sentry.state is self.sentry.state:
@@ -118,18 +153,36 @@ class Eye:
         return (*self.transitions, change)[-KEPT_TRANSITIONS:]
 
 
-def resumed(state: CameraState | None) -> Eye:
+def _judged(eye: Eye, before: SentryState, settings: SentrySettings) -> Eye:
+    """Return the eye with the sightings that may still count, and those that decided."""
+    window_opens = eye.sentry.at_ns - round(settings.confirm_seconds * 1e9)
+    recent = tuple(one for one in eye.sightings if one.captured_ns >= window_opens)
+    if SentryState.TRACKING in (before, eye.sentry.state) and eye.sentry.state is not before:
+        decided = recent if eye.sentry.state is SentryState.TRACKING else eye.sightings[-1:]
+        return replace(eye, sightings=eye.sightings[-1:], decided=decided)
+    return replace(eye, sightings=recent or eye.sightings[-1:])
+
+
+def resumed(state: CameraState | None, zones: int = 0) -> Eye:
     """Return the eye of a controller that starts anew: as its predecessor left it, blind until the first frame.
 
-    Only tracking is worth keeping; a validation starts again.
+    Only tracking is worth keeping; a validation starts again. `zones` is how many the camera has.
     """
     if state is None:
-        return Eye()
-    tracking = state.state is SentryState.TRACKING
-    sentry = Sentry(
+        return Eye(zones=(Sentry(),) * zones, zone_counts=(0,) * zones)
+    return Eye(
+        sentry=_resumed(state, state.state is SentryState.TRACKING),
+        zones=tuple(_resumed(state, bool(state.zones >> place & 1)) for place in range(zones)),
+        zone_counts=(0,) * zones,
+        blind_because="the controller was restarted",
+        transitions=state.transitions,
+    )
+
+
+def _resumed(state: CameraState, tracking: bool) -> Sentry:
+    return Sentry(
         SentryState.TRACKING if tracking else SentryState.STANDBY,
         at_ns=state.last_sighting_ns,
         last_sighting_ns=state.last_sighting_ns,
         misses=state.misses if tracking else 0,
     )
-    return Eye(sentry=sentry, blind_because="the controller was restarted", transitions=state.transitions)

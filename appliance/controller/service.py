@@ -112,7 +112,9 @@ class _Controller:
         reasons += [
             f"{stage} is not running" for stage in entities.STAGES if stage not in beats and stage != "controller"
         ]
-        reasons += [f"{stage}: {beats[stage].reason}" for stage in entities.STAGES if stage in beats and beats[stage].reason]
+        reasons += [
+            f"{stage}: {beats[stage].reason}" for stage in entities.STAGES if stage in beats and beats[stage].reason
+        ]
         facts = beats["inference"].facts if "inference" in beats else {}
         if facts.get("shortage"):
             reasons.append(facts["shortage"])

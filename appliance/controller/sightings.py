@@ -46,6 +46,18 @@ class SightingSettings(Protocol):
     def only_in_zones(self) -> bool: ...
 
 
+class Counting(NamedTuple):
+    """Those settings, put together from where they stand: the model's class ids, the camera's zones, its sentry."""
+
+    classes: frozenset[int]
+    threshold: float = 0.5
+    min_height: float = 0.0
+    max_height: float = 1.0
+    masks: Sequence[Sequence[Spot]] = ()
+    zones: Sequence[ZoneSettings] = ()
+    only_in_zones: bool = False
+
+
 class Seen(NamedTuple):
     """One row that counted, as the model gave it: `box` may reach over the picture's border."""
 

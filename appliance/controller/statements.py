@@ -6,12 +6,12 @@ import asyncio
 import collections
 import logging
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from appliance.mqtt import ONLINE, Connection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from paho.mqtt.client import MQTTMessage
 
@@ -28,19 +28,37 @@ BIRTH_WAIT_S = (1.0, 5.0)
 """After Home Assistant's birth, so that not every device of the house speaks at once."""
 
 
+class _Event(NamedTuple):
+    topic: str
+    payload: str
+    acknowledged: Callable[[int], None] | None = None
+
+
 class Statements:
     """All methods belong to the asyncio thread. `discovery` has the payload of each device by its topic."""
 
-    def __init__(self, settings: Mqtt, client_id: str, status_topic: str, discovery: dict[str, str]) -> None:
+    def __init__(
+        self,
+        settings: Mqtt,
+        client_id: str,
+        status_topic: str,
+        discovery: dict[str, str],
+        commands: Sequence[str] = (),
+        on_command: Callable[[MQTTMessage], None] = lambda _message: None,
+    ) -> None:
+        """`commands` are the topics on which `on_command` hears."""
         self._settings = settings
+        self._commands = commands
+        self._on_command = on_command
+        self._unacknowledged: dict[int, Callable[[int], None]] = {}
         self._status_topic = status_topic
         self._discovery = discovery
         self._facts: dict[str, str] = {}
-        self._events: collections.deque[tuple[str, str]] = collections.deque(maxlen=EVENTS_KEPT)
+        self._events: collections.deque[_Event] = collections.deque(maxlen=EVENTS_KEPT)
         self._settled_at = float("inf")
         self._timers: set[asyncio.TimerHandle] = set()
         self._loop = asyncio.get_running_loop()
-        self._connection = Connection(settings, client_id, status_topic, self._up, self._hear)
+        self._connection = Connection(settings, client_id, status_topic, self._up, self._hear, self._acknowledged)
 
     @property
     def connected(self) -> bool:
@@ -61,9 +79,13 @@ class Statements:
             if self.connected:
                 self._connection.publish(topic, payload, retain=True)
 
-    def event(self, topic: str, payload: str) -> None:
-        """Tell what happened: at once, or as soon as somebody can listen. The oldest give way beyond EVENTS_KEPT."""
-        self._events.append((topic, payload))
+    def event(self, topic: str, payload: str, acknowledged: Callable[[int], None] | None = None) -> None:
+        """Tell what happened: at once, or as soon as somebody can listen. The oldest give way beyond EVENTS_KEPT.
+
+        `acknowledged` is called with the moment of the broker's PUBACK (CLOCK_MONOTONIC, nanoseconds), unless the
+        connection was lost meanwhile.
+        """
+        self._events.append(_Event(topic, payload, acknowledged))
         self._tell_events()
 
     def figure(self, topic: str, payload: str) -> None:
@@ -92,15 +114,18 @@ class Statements:
         await self._connection.stop()
 
     def _up(self, unsent: list[tuple[str, str]]) -> None:
-        self._events.extendleft(reversed(unsent))
-        self._connection.subscribe(self._settings.birth_topic)
+        self._unacknowledged.clear()
+        self._events.extendleft(_Event(topic, payload) for topic, payload in reversed(unsent))
+        for topic in (self._settings.birth_topic, *self._commands):
+            self._connection.subscribe(topic)
         self._announce()
         self._settled_at = self._loop.time() + SETTLE_S
         self._later(SETTLE_S + 0.05, self._tell_events)  # timers may fire a clock tick early
 
     def _hear(self, message: MQTTMessage) -> None:
-        born = message.payload == self._settings.birth_payload.encode()
-        if message.topic == self._settings.birth_topic and born and not message.retain:
+        if message.topic != self._settings.birth_topic:
+            self._on_command(message)
+        elif message.payload == self._settings.birth_payload.encode() and not message.retain:
             log.info("MQTT: Home Assistant has started; announcing again")
             self._later(random.uniform(*BIRTH_WAIT_S), self._announce)
 
@@ -112,7 +137,16 @@ class Statements:
 
     def _tell_events(self) -> None:
         while self._events and self.connected and self._loop.time() >= self._settled_at:
-            self._connection.publish(*self._events.popleft())
+            event = self._events.popleft()
+            number = self._connection.publish(event.topic, event.payload)
+            if event.acknowledged is not None:
+                self._unacknowledged[number] = event.acknowledged
+
+    def _acknowledged(self, number: int, at_ns: int) -> None:
+        """Handed over from paho's thread, so never before `_tell_events` has noted the number."""
+        acknowledged = self._unacknowledged.pop(number, None)
+        if acknowledged is not None:
+            acknowledged(at_ns)
 
     def _later(self, seconds: float, callback: Callable[[], None]) -> None:
         def fire() -> None:
@@ -133,7 +167,7 @@ class Silence:
 
     def fact(self, topic: str, payload: str) -> None: ...
 
-    def event(self, topic: str, payload: str) -> None: ...
+    def event(self, topic: str, payload: str, acknowledged: Callable[[int], None] | None = None) -> None: ...
 
     def figure(self, topic: str, payload: str) -> None: ...
 

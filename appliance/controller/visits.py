@@ -10,6 +10,7 @@ from appliance.controller.entities import ENTERED, LEFT
 from appliance.messages import SentryState
 
 if TYPE_CHECKING:
+    from appliance.config import Camera
     from appliance.controller.eye import Eye
     from appliance.messages import Transition
 
@@ -39,6 +40,30 @@ def event_payload(event_type: str, transition: Transition, device_id: str, extra
             **extra,
         }
     )
+
+
+def evidence(eye: Eye, camera: Camera) -> dict[str, object]:
+    """Return what a visit's event tells beside the ancestor's fields: who, where, and the frames that decided.
+
+    The incident is the same for entering and leaving: the camera, and when it was entered in milliseconds since 1970.
+    """
+    entered = eye.entered
+    there = zip(camera.zones, eye.zone_counts, strict=False)
+    return {
+        "camera": camera.id,
+        "person_count": eye.person_count,
+        "incident": f"{camera.id}-{entered.wall_ns // 1_000_000}" if entered else None,
+        "zones": [zone.id for zone, count in there if count],
+        "observations": [
+            {
+                "frame_number": one.frame_number,
+                "timestamp": iso(one.wall_ns),
+                "confidence": round(one.seen.score, 3),
+                "box": [round(side) for side in one.seen.box],
+            }
+            for one in eye.decided
+        ],
+    }
 
 
 def state_payload(eye: Eye, decided_after_ms: float | None) -> str:

@@ -1,4 +1,4 @@
-"""The picture in Home Assistant: watches our own live stream as any viewer does, and publishes it small and seldom.
+"""The pictures in Home Assistant: the live one, watched as any viewer does, small and seldom; and who came last.
 
 It has its own connection to the broker and its own last will: what it does or fails to do touches no alarm.
 """
@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
+from appliance.gateway.last_person import LastPerson
 from appliance.gateway.picture import reduced
 from appliance.messages import Mode
 from appliance.mqtt import ONLINE, Connection, camera_topic, picture_status_topic
@@ -28,7 +30,10 @@ POLL_S = 0.25
 
 
 class Bridge:
-    """Publishes every camera's picture to its MQTT camera entity."""
+    """Publishes every camera's picture to its MQTT camera entity, and who came to its image entity.
+
+    No picture of a camera whose live view is switched off is sent, neither the live one nor that of the last person.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -37,6 +42,10 @@ class Bridge:
             settings.mqtt, f"porchlight-{settings.instance}-picture", self._status_topic, self._up
         )
         self._tasks: list[tuple[Live, asyncio.Task[None]]] = []
+        self._unsent: dict[str, tuple[Live, bytes]] = {}
+        """The last person's picture of each camera where somebody came while the broker was away. One that was sent is
+        never sent again: Home Assistant shows when it got it.
+        """
 
     def start(self) -> None:
         self._connection.start()
@@ -46,8 +55,10 @@ class Bridge:
         self._tasks = [(live, task) for live, task in self._tasks if not task.done()]
         for live in lives:
             if not any(live is served for served, _ in self._tasks):
-                task = asyncio.create_task(self._serve(live), name=f"bridge {live.camera.id}")
-                self._tasks.append((live, task))
+                last_person = LastPerson(live, self._settings.gateway, partial(self._send_last_person, live))
+                for serving in (self._serve(live), last_person.serve()):
+                    task = asyncio.create_task(serving, name=f"bridge {live.camera.id}")
+                    self._tasks.append((live, task))
 
     async def stop(self) -> None:
         for _, task in self._tasks:
@@ -57,6 +68,17 @@ class Bridge:
 
     def _up(self, _unsent: list[tuple[str, str]]) -> None:
         self._connection.publish(self._status_topic, ONLINE, retain=True)
+        unsent, self._unsent = self._unsent, {}
+        for live, picture in unsent.values():
+            if not live.closed and live.live_view:
+                self._send_last_person(live, picture)
+
+    def _send_last_person(self, live: Live, picture: bytes) -> None:
+        if self._connection.connected:
+            topic = camera_topic(self._settings.instance, live.camera.id, "last_person")
+            self._connection.publish(topic, picture, qos=1, retain=True)
+        else:
+            self._unsent[live.camera.id] = live, picture
 
     async def _serve(self, live: Live) -> None:
         loop = asyncio.get_running_loop()
@@ -65,11 +87,11 @@ class Bridge:
         published = float("-inf")
         while not live.closed:
             await asyncio.sleep(POLL_S)
-            if not self._can_send() or loop.time() - published < self._period(live):
+            if not live.live_view or not self._can_send() or loop.time() - published < self._period(live):
                 continue
             with live.watched() as viewer:
                 packet = await viewer.next(PATIENCE_S)
-            if packet is None or not self._can_send():
+            if packet is None or packet.is_notice or not self._can_send():
                 continue
             published = loop.time()
             gateway = self._settings.gateway

@@ -9,10 +9,11 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from appliance.gateway.picture import jpeg_of
+from appliance.gateway.picture import NOTICE_SIZE, jpeg_of, notice
 from appliance.gateway.wire import Packet
 from appliance.ipc.errors import CorruptError
-from appliance.ipc.mailbox import subscribe_detections, subscribe_frames, subscribe_state
+from appliance.ipc.mailbox import last_state, subscribe_detections, subscribe_frames, subscribe_state
+from appliance.messages import FrameInfo, PixelFormat
 from appliance.telemetry import RepeatedFault
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from appliance.config import Camera
     from appliance.ipc.run_folder import RunFolder
-    from appliance.messages import CameraState, Detections, FrameInfo
+    from appliance.messages import CameraState, Detections
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,11 @@ PAIRING_S = 0.25
 DETECTIONS_FADE_NS = 1_000_000_000
 """Boxes older than this are not drawn: they would stand where nobody is any more."""
 STATE_STALE_S = 3.0
+SWITCHED_OFF = "live view is off"
+NOTICE_S = 0.5
+"""No more often, however often the state is repeated. It is repeated: browsers show a part of an MJPEG stream when the
+next one begins.
+"""
 
 
 class Viewer:
@@ -75,8 +81,10 @@ class Live:
         self._pending: tuple[FrameInfo, bytes] | None = None
         self._pending_timer: asyncio.TimerHandle | None = None
         self._found: Detections | None = None
-        self._state: CameraState | None = None
-        self._state_heard_s = 0.0
+        # What the controller said last, to us or to our predecessor: a live view that is off stays off from the start.
+        self._state: CameraState | None = last_state(folder, camera.id)
+        self._state_heard_s = self._noticed_s = float("-inf")
+        self._news = asyncio.Event()
         self._fault = RepeatedFault(log, f"camera {camera.id}")
         self.closed = False
         self.detections_heard_s = 0.0
@@ -92,6 +100,16 @@ class Live:
     def state(self) -> CameraState | None:
         """The camera's state; None while the controller, which repeats it every second, is silent."""
         return self._state if time.monotonic() - self._state_heard_s < STATE_STALE_S else None
+
+    @property
+    def live_view(self) -> bool:
+        """Whether pictures may leave: the owner's last word, also while the controller is silent; True before any."""
+        return self._state is None or self._state.live_view
+
+    @property
+    def detecting(self) -> bool:
+        """Whether there are boxes to wait for: the owner's last word; True before any."""
+        return self._state is None or self._state.detecting
 
     @property
     def viewers(self) -> int:
@@ -113,12 +131,24 @@ class Live:
         for viewer in self._viewers:
             viewer.end()
         self.closed = True
+        self._spread_news()
+
+    async def news(self) -> None:
+        """Wait until the controller says something, or the camera is no longer there."""
+        if not self.closed:
+            await self._news.wait()
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[Viewer]:
-        """A viewer for as long as the block lasts. Raw pictures are encoded only while there is one."""
+        """A viewer for as long as the block lasts. Raw pictures are encoded only while there is one.
+
+        While the live view is switched off it gets a notice instead of pictures, and then and again; it need do nothing
+        to get pictures afterwards.
+        """
         viewer = Viewer()
         self._viewers.add(viewer)
+        if not self.live_view:
+            viewer.offer(self._notice())
         try:
             yield viewer
         finally:
@@ -137,14 +167,15 @@ class Live:
         if loan is None:
             return
         try:
-            if not self._viewers:
+            if not self._viewers or not self.live_view:
                 return
             pair = loan.value.info, jpeg_of(loan.value)
         finally:
             loan.release()
         self._send_pending()  # its detections did not come in time
         self._pending = pair
-        if self._found is not None and self._found.frame.frame_number == pair[0].frame_number:
+        is_found = self._found is not None and self._found.frame.frame_number == pair[0].frame_number
+        if is_found or not self.detecting:
             self._send_pending()
         else:
             self._pending_timer = asyncio.get_running_loop().call_later(PAIRING_S, self._send_pending)
@@ -153,24 +184,57 @@ class Live:
         found = self._detections.take()
         if found is None:
             return
-        self._found = found
+        self._found = found if self.detecting else None
         self.detections_heard_s = time.monotonic()
         if self._pending is not None and self._pending[0].frame_number == found.frame.frame_number:
             self._send_pending()
 
     def _on_state(self) -> None:
         state = self._states.take()
-        if state is not None:
-            self._state = state
-            self._state_heard_s = time.monotonic()
+        if state is None:
+            return
+        self._state = state
+        self._state_heard_s = time.monotonic()
+        if not state.detecting:
+            self._found = None
+        if state.live_view:
+            self._noticed_s = float("-inf")
+        else:
+            self._drop_pending()
+            self._send_notice()
+        self._spread_news()
 
-    def _send_pending(self) -> None:
+    def _spread_news(self) -> None:
+        self._news.set()
+        self._news.clear()  # whoever waits at this moment is awake
+
+    def _send_notice(self) -> None:
+        """In the place of a picture that has not been taken yet, too."""
+        if self._state_heard_s - self._noticed_s < NOTICE_S:
+            return
+        self._noticed_s = self._state_heard_s
+        packet = self._notice()
+        for viewer in self._viewers:
+            viewer.offer(packet)
+
+    def _notice(self) -> Packet:
+        now_ns = time.monotonic_ns()
+        number = 0 if self._state is None else self._state.observed_frame
+        frame = FrameInfo(number, now_ns, time.time_ns(), *NOTICE_SIZE, PixelFormat.JPEG)
+        return Packet(self.camera.id, frame, notice(SWITCHED_OFF), None, self.state, now_ns, is_notice=True)
+
+    def _drop_pending(self) -> tuple[FrameInfo, bytes] | None:
         if self._pending_timer is not None:
             self._pending_timer.cancel()
             self._pending_timer = None
-        if self._pending is None:
+        pending, self._pending = self._pending, None
+        return pending
+
+    def _send_pending(self) -> None:
+        pending = self._drop_pending()
+        if pending is None:
             return
-        (frame, jpeg), self._pending = self._pending, None
+        frame, jpeg = pending
         found = self._found
         if found is not None and abs(frame.captured_ns - found.frame.captured_ns) > DETECTIONS_FADE_NS:
             found = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 QUALITY = 80
 _QUALITIES = (75, 60, 45, 30, 15)
 _EIGHTHS = 8
+NOTICE_SIZE = (640, 360)
+_NIGHT, _CHALK = (16, 12, 10), (200, 200, 200)
 
 
 def _table(zero: int, span: int, full_zero: int) -> Any:
@@ -77,6 +80,17 @@ def reduced(jpeg: bytes, max_width: int, max_bytes: int) -> bytes:
         if max(picture.shape[:2]) == 1:
             return smaller
         picture = _scaled(picture, 0.5)
+
+
+@cache
+def notice(words: str) -> bytes:
+    """Return a JPEG of NOTICE_SIZE that says `words` (one line, ASCII) and shows nothing else."""
+    width, height = NOTICE_SIZE
+    picture = np.full((height, width, 3), _NIGHT, np.uint8)
+    (long, high), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_DUPLEX, 1.0, 1)
+    corner = ((width - long) // 2, (height + high) // 2)
+    cv2.putText(picture, words, corner, cv2.FONT_HERSHEY_DUPLEX, 1.0, _CHALK, 1, cv2.LINE_AA)
+    return bytes(simplejpeg.encode_jpeg(picture, QUALITY, "BGR", "420"))
 
 
 def _scaled(picture: Any, factor: float) -> Any:

@@ -25,6 +25,7 @@ def status(instance: str, lives: Sequence[Live], beats: Mapping[str, Heartbeat])
         "instance": instance,
         "version": __version__,
         "model": {key: inference.facts.get(fact, "") if inference else "" for key, fact in _MODEL_FACTS.items()},
+        "shortage": inference.facts.get("shortage", "") if inference else "",
         "stages": [_stage(name, beats.get(name)) for name in STAGES],
         "mqtt": controller.facts.get("mqtt", "unknown") if controller else "unknown",
         "cameras": [_camera(live, beats) for live in lives],
@@ -33,14 +34,15 @@ def status(instance: str, lives: Sequence[Live], beats: Mapping[str, Heartbeat])
 
 def trouble(lives: Sequence[Live], beats: Mapping[str, Heartbeat]) -> list[str]:
     """Return what is wrong, for /healthz; empty where all is well. A camera is well while its frames are *looked at*,
-    or when it is a clip that has ended.
+    when it is a clip that has ended, or when its owner has switched detection off.
     """
     wrong = [f"{name} is not running" for name in STAGES if name not in beats and name != "gateway"]
     for live in lives:
         source = _source(beats, f"capture.{live.camera.id}", live.camera.id)
         ended = source is not None and source.health is Health.ENDED
         known, reason = _knowledge(live, beats)
-        if not known and not ended:
+        switched_off = live.state is not None and not live.state.detecting
+        if not known and not ended and not switched_off:
             wrong.append(f"{live.camera.id}: {reason}")
     return wrong
 
@@ -64,9 +66,13 @@ def _camera(live: Live, beats: Mapping[str, Heartbeat]) -> dict[str, Any]:
         "reason": reason,
         "state": state.state.label if state else "standby",
         "mode": state.mode.label if state else "standby",
+        "detecting": state.detecting if state else True,
+        "live_view": live.live_view,
         "person_count": state.person_count if state else 0,
+        "zones": [zone.label for bit, zone in enumerate(camera.zones) if state and state.zones >> bit & 1],
         "fps": round(capture.counters.get("fps", 0.0), 1) if capture else None,
         "latency_ms": _rounded(inference.counters.get(f"latency_ms.{camera.id}")) if inference else None,
+        "queue_ms": _rounded(inference.counters.get(f"queue_ms.{camera.id}")) if inference else None,
         "viewers": live.viewers,
         "transitions": [
             {

@@ -134,8 +134,12 @@ class Web:
         return response
 
     async def _snapshot(self, request: web.Request) -> web.Response:
-        with self._live(request).watched() as viewer:
+        """The next picture; 409 while the live view is switched off, 503 where none comes."""
+        live = self._live(request)
+        with live.watched() as viewer:
             packet = await viewer.next(PATIENCE_S)
+        if not live.live_view or (packet is not None and packet.is_notice):
+            raise web.HTTPConflict(text=f"the live view of {live.camera.id} is switched off\n")
         if packet is None:
             raise web.HTTPServiceUnavailable(text="the camera gives no picture at present\n")
         return web.Response(body=packet.jpeg, content_type="image/jpeg", headers={"Cache-Control": "no-store"})

@@ -20,7 +20,10 @@ _LENGTH = struct.Struct("<I")
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One picture for viewers, with what is known of it. `sent_ns` is when it left, CLOCK_MONOTONIC."""
+    """One picture for viewers, with what is known of it. `sent_ns` is when it left, CLOCK_MONOTONIC.
+
+    `is_notice`: the picture is not the camera's, it says in words that the live view is switched off.
+    """
 
     camera: str
     frame: FrameInfo
@@ -28,6 +31,7 @@ class Packet:
     detections: Detections | None
     state: CameraState | None
     sent_ns: int = 0
+    is_notice: bool = False
 
     def metadata(self) -> dict[str, Any]:
         """Return the JSON's content. `class_id` is the COCO category id minus one: a person is 0."""
@@ -44,6 +48,8 @@ class Packet:
             "known": state is not None and state.known,
             "state": None if state is None else state.state.label,
             "mode": None if state is None else state.mode.label,
+            "detecting": state is None or state.detecting,
+            "live_view": not self.is_notice,
             "age_ms": round((self.sent_ns - frame.captured_ns) / 1e6, 1) if frame.clock is Clock.MONOTONIC else None,
         }
 

@@ -66,8 +66,8 @@ class Budget:
         took_s = max(looks[-1].took_s for looks in self._looks.values())
         return (
             f"the detector is too slow for {len(self._looks)} cameras: it takes {took_s * 1e3:.0f} ms for a picture, "
-            f"and {worst} waited {gap_s:.1f} s instead of {late[worst][-1].period_s:.1f} s for a look; a smaller model, "
-            "fewer cameras, or a lower standby_fps would do"
+            f"and {worst} waited {gap_s:.1f} s instead of {late[worst][-1].period_s:.1f} s for a look; a smaller "
+            "model, fewer cameras, or a lower standby_fps would do"
         )
 
 

@@ -18,8 +18,8 @@ CONTRACT = (
 )
 OUTPUTS = ("dets", "labels")
 NAMES_ENDING = ".class_names.txt"
-"""Beside a fine-tuned model: parcels.onnx has parcels.class_names.txt with a name for each column, one a line. (rfdetr's
-own bundles have it as class_names.txt; here other models lie in the same folder.)"""
+"""Beside a fine-tuned model: parcels.onnx has parcels.class_names.txt with a name for each column, one a line.
+(rfdetr's own bundles have it as class_names.txt; here other models lie in the same folder.)"""
 _MOST_NAMES_BYTES = 100_000
 
 

@@ -21,11 +21,12 @@ def demand_fit(info: ModelInfo, settings: Settings) -> None:
                 f"{_scheme(camera)}://; set model.path to an RF-DETR model (README.md says where to get one)"
             )
     known = list(info.classes.values())
-    for name in settings.sentry.classes:
+    wanted = [settings.sentry.classes, *(camera.sentry.classes or () for camera in settings.cameras)]
+    for name in dict.fromkeys(name for classes in wanted for name in classes):
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f'did you mean "{near[0]}"?' if near else f"it knows {', '.join(known[:100])}"
-            raise ModelError(f'sentry.classes: {info.name} knows no class "{name}"; {hint}')
+            raise ModelError(f'classes: {info.name} knows no class "{name}"; {hint}')
 
 
 def knows(info: ModelInfo, camera: Camera) -> bool:

@@ -7,7 +7,7 @@ import json
 import logging
 import select
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
@@ -76,7 +76,7 @@ class _Lens:
     states: Subscriber[CameraState]
     detections: Publisher[DetectionsWriter]
     fault: RepeatedFault
-    state: CameraState = field(default_factory=CameraState)
+    state: CameraState
     last_s: float = 0.0
     took_s: float = 0.0
     waiting_since_s: float | None = None
@@ -97,7 +97,7 @@ class Watch:
     def __init__(self, context: StageContext, detectors: Detectors) -> None:
         self._context = context
         self._detectors = detectors
-        self._threshold = context.settings.model.threshold
+        self._settings = context.settings
         self._rate = Rate()
         self._inferred = 0
         self._budget = Budget()
@@ -138,7 +138,7 @@ class Watch:
         if edited is None:
             self.lenses.retry()
             return
-        info = self._detectors.current.info
+        self._settings, info = edited, self._detectors.current.info
         try:
             demand_fit(info, edited)
         except ModelError as error:
@@ -154,7 +154,8 @@ class Watch:
             undo.pop_all()
         for end in (frames, states):
             self._poller.register(end.fileno(), select.POLLIN)
-        return _Lens(camera, frames, states, detections, RepeatedFault(log, f"camera {camera.id}"))
+        state = CameraState(threshold=self._settings.threshold_of(camera))  # until the controller says
+        return _Lens(camera, frames, states, detections, RepeatedFault(log, f"camera {camera.id}"), state)
 
     def _close(self, lens: _Lens) -> None:
         for end in (lens.frames, lens.states):
@@ -177,6 +178,9 @@ class Watch:
             loan = lens.frames.receive()
             if loan is None:
                 return
+            if not lens.state.detecting:
+                loan.release()
+                return
             before_s, lens.last_s = lens.last_s, time.monotonic()
             began = time.perf_counter_ns()
             frame = self._take(loan)
@@ -192,7 +196,7 @@ class Watch:
             self._detectors.replace(error)
             self._tell_of_detectors()
             return
-        rows = postprocess(dets, labels, frame.width, frame.height, self._threshold)
+        rows = postprocess(dets, labels, frame.width, frame.height, lens.state.threshold)
         took = time.perf_counter_ns() - began
         self._took_s = took / 1e9
         writer = lens.detections.borrow()

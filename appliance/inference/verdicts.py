@@ -28,7 +28,9 @@ def report(path: Path, settings: Model, *, attempt: Callable[..., trial.Result] 
     cores = len(os.sched_getaffinity(0))
     for candidate in candidates("auto", settings.threads, cores, installed()):
         verdict = trials.try_one(candidate, lambda: True)
-        what = f"refused: {verdict.refused}" if verdict.refused else f"passed, {verdict.latency_ms:.1f} ms for a picture"
+        what = (
+            f"refused: {verdict.refused}" if verdict.refused else f"passed, {verdict.latency_ms:.1f} ms for a picture"
+        )
         yield f"self-test  {candidate.backend}, threads {candidate.threads}: {what}"
 
 

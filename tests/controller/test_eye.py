@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from appliance.config import Sentry as SentrySettings
 from appliance.controller.eye import KEPT_TRANSITIONS, Eye, resumed
+from appliance.controller.sightings import Counting, Sieve
 from appliance.messages import CameraState, Detections, FrameInfo, Mode, PixelFormat, Rows, SentryState
 
 SETTINGS = SentrySettings()
-PERSON = frozenset({1})
+SIEVE = Sieve(Counting(classes=frozenset({1})))
 SECOND = 1_000_000_000
 STANDBY, VALIDATION, TRACKING = SentryState.STANDBY, SentryState.VALIDATION, SentryState.TRACKING
 
@@ -32,7 +33,7 @@ def detections(number: int, *people: float, others: tuple[int, ...] = ()) -> Det
 
 def see(eye: Eye, *frames: Detections, now_s: float = 1.0) -> Eye:
     for frame in frames:
-        eye = eye.see(frame, SETTINGS, 0.5, PERSON, now_s)
+        eye = eye.see(frame, SIEVE, SETTINGS, now_s)
     return eye
 
 

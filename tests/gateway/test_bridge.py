@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +78,7 @@ class Window:
     state: CameraState | None = IDLE
     jpeg: bytes | None = a_jpeg()
     closed: bool = False
+    live_view: bool = True
     watches: int = 0
     looking: Viewer | None = None
 
@@ -89,6 +90,10 @@ class Window:
             viewer.offer(self.packet(self.jpeg))
         yield viewer
         self.looking = None
+
+    async def news(self) -> None:
+        """There is none: this is about the live picture."""
+        await asyncio.get_running_loop().create_future()
 
     def packet(self, jpeg: bytes) -> Packet:
         return Packet(self.camera.id, a_frame(1), jpeg, None, self.state)
@@ -163,6 +168,29 @@ async def test_a_camera_whose_state_nobody_knows_is_idle() -> None:
     async with bridging(Window(state=None)) as broker:
         await asyncio.sleep(20)
     assert len(broker.pictures) == 4
+
+
+@in_scene_time
+async def test_while_the_live_view_is_switched_off_nothing_is_sent_and_nobody_looks() -> None:
+    window = Window(state=ALARMED, live_view=False)
+    async with bridging(window) as broker:
+        await asyncio.sleep(30)
+        assert (broker.pictures, window.watches) == ([], 0)
+        window.live_view = True
+        await asyncio.sleep(2 * POLL_S)
+        assert len(broker.pictures) == 1
+
+
+@in_scene_time
+async def test_the_notice_that_comes_when_the_live_view_is_switched_off_meanwhile_is_not_sent() -> None:
+    window = Window(jpeg=None)
+    async with bridging(window) as broker:
+        await asyncio.sleep(POLL_S + PATIENCE_S / 2)
+        assert window.looking is not None
+        window.live_view = False
+        window.looking.offer(replace(window.packet(a_jpeg()), is_notice=True))
+        await asyncio.sleep(30)
+    assert broker.pictures == []
 
 
 @in_scene_time

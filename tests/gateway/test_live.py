@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import simplejpeg
 
 from appliance.config import Camera
 from appliance.gateway import live
-from appliance.gateway.live import DETECTIONS_FADE_NS, PAIRING_S, STATE_STALE_S, Live, Viewer
+from appliance.gateway.live import DETECTIONS_FADE_NS, NOTICE_S, PAIRING_S, STATE_STALE_S, Live, Viewer
 from appliance.gateway.wire import Packet
 from appliance.messages import CameraState, Frame, Mode, PixelFormat, SentryState
 from tests.gateway.conftest import MS, Stages, a_frame, a_jpeg, found_in
@@ -39,7 +40,11 @@ def _scene_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     def now_s() -> float:
         return asyncio.get_running_loop().time()
 
-    monkeypatch.setattr(live, "time", SimpleNamespace(monotonic=now_s, monotonic_ns=lambda: round(now_s() * 1e9)))
+    def now_ns() -> int:
+        return round(now_s() * 1e9)
+
+    clock = SimpleNamespace(monotonic=now_s, monotonic_ns=now_ns, time_ns=now_ns)
+    monkeypatch.setattr(live, "time", clock)
 
 
 @contextlib.contextmanager
@@ -272,3 +277,160 @@ async def test_it_knows_when_the_newest_detections_came(folder: RunFolder, porch
         porch.find(found_in(a_frame(1, AT)))
         await settle()
         assert one.detections_heard_s == pytest.approx(asyncio.get_running_loop().time(), abs=0.001)
+
+
+OFF = CameraState(known=True, live_view=False, observed_frame=41)
+ON = CameraState(known=True)
+
+
+@in_scene_time
+async def test_who_watches_when_the_live_view_is_switched_off_gets_a_notice_at_once_and_no_picture(
+    folder: RunFolder, porch: Stages
+) -> None:
+    with watching(folder) as (one, viewer):
+        porch.find(found_in(porch.show(a_frame(1, AT))))
+        await shown(viewer)
+        porch.tell(OFF)
+        packet = await shown(viewer, within_s=0.001)
+        assert (packet.is_notice, packet.detections, packet.frame.frame_number) == (True, None, 41)
+        assert packet.jpeg != a_jpeg()
+        for number in range(2, 5):
+            porch.find(found_in(porch.show(a_frame(number, AT))))
+            assert await viewer.next(1) is None
+        assert not one.live_view
+
+
+@in_scene_time
+async def test_neither_a_picture_that_waits_for_its_boxes_nor_one_that_was_not_taken_yet_leaves_after_the_switch(
+    folder: RunFolder, porch: Stages
+) -> None:
+    with watching(folder) as (_, viewer):
+        porch.find(found_in(porch.show(a_frame(1, AT))))  # offered, and not taken
+        await settle()
+        porch.show(a_frame(2, AT))  # waits
+        await settle()
+        porch.tell(OFF)
+        await settle()
+        assert (await shown(viewer)).is_notice
+        assert await viewer.next(10 * PAIRING_S) is None
+
+
+@in_scene_time
+async def test_pictures_come_again_by_themselves_when_the_live_view_is_switched_on(
+    folder: RunFolder, porch: Stages
+) -> None:
+    with watching(folder) as (_, viewer):
+        for number in (1, 2):
+            porch.tell(OFF)
+            assert (await shown(viewer, within_s=0.001)).is_notice
+            porch.tell(ON)
+            await settle()
+            frame = porch.show(a_frame(number, AT))
+            porch.find(found_in(frame))
+            packet = await shown(viewer)
+            assert (packet.is_notice, packet.frame) == (False, frame)
+
+
+@in_scene_time
+async def test_whoever_comes_while_the_live_view_is_off_gets_the_notice(folder: RunFolder, porch: Stages) -> None:
+    with attached(folder) as one:
+        porch.tell(OFF)
+        await settle()
+        with one.watched() as viewer:
+            assert (await shown(viewer, within_s=NEVER_S + 0.001)).is_notice
+
+
+@in_scene_time
+async def test_the_notice_is_repeated_with_the_state_but_not_as_often(folder: RunFolder, porch: Stages) -> None:
+    with watching(folder) as (_, viewer):
+        times = []
+        for _ in range(40):
+            porch.tell(OFF)
+            if await viewer.next(NOTICE_S / 10) is not None:
+                times.append(asyncio.get_running_loop().time())
+                await asyncio.sleep(NOTICE_S / 10)
+    assert 3 <= len(times) <= 8
+    assert all(later - earlier >= NOTICE_S * 0.9 for earlier, later in pairwise(times))
+
+
+@in_scene_time
+async def test_a_live_view_that_is_off_stays_off_while_the_controller_is_silent(
+    folder: RunFolder, porch: Stages
+) -> None:
+    with watching(folder) as (one, viewer):
+        porch.tell(OFF)
+        await shown(viewer)
+        await asyncio.sleep(10 * STATE_STALE_S)
+        assert (one.state, one.live_view) == (None, False)
+        porch.find(found_in(porch.show(a_frame(1, AT))))
+        assert await viewer.next(1) is None
+
+
+@in_scene_time
+async def test_a_gateway_that_starts_while_the_live_view_is_off_shows_nothing_from_the_start(
+    folder: RunFolder, porch: Stages
+) -> None:
+    porch.tell(OFF)
+    with watching(folder) as (one, viewer):
+        assert (one.state, one.live_view) == (None, False)
+        assert (await shown(viewer)).is_notice
+        porch.find(found_in(porch.show(a_frame(1, AT))))
+        assert await viewer.next(1) is None
+
+
+@in_scene_time
+async def test_before_the_controller_has_said_anything_pictures_are_shown(folder: RunFolder, porch: Stages) -> None:
+    with watching(folder) as (one, viewer):
+        assert (one.live_view, one.detecting) == (True, True)
+        porch.find(found_in(porch.show(a_frame(1, AT))))
+        assert not (await shown(viewer)).is_notice
+
+
+@in_scene_time
+async def test_while_the_live_view_is_off_nothing_is_encoded(
+    folder: RunFolder, porch: Stages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[Frame] = []
+    monkeypatch.setattr(live, "jpeg_of", encoded.append)
+    with watching(folder):
+        porch.tell(OFF)
+        await settle()
+        for number in range(1, 4):
+            porch.show(a_frame(number, AT))
+            await settle()
+    assert encoded == []
+
+
+@in_scene_time
+async def test_where_nothing_is_looked_for_pictures_wait_for_no_boxes_and_old_ones_are_not_drawn(
+    folder: RunFolder, porch: Stages
+) -> None:
+    with watching(folder) as (_, viewer):
+        porch.find(found_in(porch.show(a_frame(1, AT))))
+        assert (await shown(viewer)).detections is not None
+        porch.tell(CameraState(detecting=False))
+        await settle()
+        for number in (2, 3):
+            began = asyncio.get_running_loop().time()
+            porch.show(a_frame(number, AT))
+            packet = await shown(viewer)
+            assert asyncio.get_running_loop().time() - began < PAIRING_S / 10
+            assert (packet.frame.frame_number, packet.detections) == (number, None)
+            porch.find(found_in(a_frame(2, AT)))  # was on its way
+            await settle()
+
+
+@in_scene_time
+async def test_news_are_each_word_of_the_controller_and_the_end(folder: RunFolder, porch: Stages) -> None:
+    with attached(folder) as one:
+        for _ in range(3):
+            waiting = asyncio.create_task(one.news())
+            await asyncio.sleep(5)
+            assert not waiting.done()
+            porch.tell(ON)
+            await settle()
+            assert waiting.done()
+        last = asyncio.create_task(one.news())
+        await settle()
+    await last
+    await one.news()  # there is nothing to wait for

@@ -10,7 +10,7 @@ import simplejpeg
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.gateway.picture import jpeg_of, reduced
+from appliance.gateway.picture import NOTICE_SIZE, jpeg_of, notice, reduced
 from appliance.messages import Frame, PixelFormat
 from tests.gateway.conftest import a_frame, a_jpeg, noise
 
@@ -131,3 +131,13 @@ def test_a_picture_that_is_too_long_keeps_its_width_where_a_lower_quality_is_eno
 def test_what_is_no_jpeg_is_a_value_error(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"\S"):
         reduced(data, 640, 100_000)
+
+
+def test_a_notice_is_a_small_picture_with_words_on_it() -> None:
+    said = notice("live view is off")
+    assert size(said) == NOTICE_SIZE
+    assert len(said) < 20_000
+    picture = simplejpeg.decode_jpeg(said, "GRAY")[:, :, 0]
+    assert picture[:100].max() < 40
+    assert 0.001 < (picture > 128).mean() < 0.05
+    assert notice("something else") != said

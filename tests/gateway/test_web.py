@@ -17,9 +17,10 @@ from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 
 from appliance import __version__
-from appliance.config import Camera, Gateway, Settings
+from appliance.config import Camera, Gateway, Settings, Zone
 from appliance.gateway import web
-from appliance.gateway.live import Live
+from appliance.gateway.live import SWITCHED_OFF, Live
+from appliance.gateway.picture import notice
 from appliance.gateway.web import Web
 from appliance.gateway.wire import unpack
 from appliance.ipc.heartbeat import HeartbeatFile
@@ -44,7 +45,14 @@ if TYPE_CHECKING:
     from appliance.ipc.run_folder import RunFolder
     from tests.gateway.conftest import Stages
 
-CAMERAS = (Camera(id="porch", source="file:a", name="Front porch"), Camera(id="yard", source="file:b"))
+CORNERS = ((0, 0), (1, 0), (1, 1))
+ZONES = (
+    Zone(id="driveway", polygon=CORNERS),
+    Zone(id="path", polygon=CORNERS),
+    Zone(id="step", name="Bottom step", polygon=CORNERS),
+)
+CAMERAS = (Camera(id="porch", source="file:a", name="Front porch", zones=ZONES), Camera(id="yard", source="file:b"))
+NOTICE = notice(SWITCHED_OFF)
 PAGE = {
     file.name: file.read_bytes()
     for file in importlib.resources.files("appliance.gateway").joinpath("page").iterdir()
@@ -347,6 +355,86 @@ async def test_a_snapshot_of_a_camera_that_gives_none_says_so(folder: RunFolder)
     assert body == b"the camera gives no picture at present\n"
 
 
+# While the live view is switched off
+
+
+async def switched(served: Served, stages: Stages, camera: str = "porch", live_view: bool = False) -> None:
+    stages.tell(CameraState(known=True, live_view=live_view))
+    await until("the switch is heard", lambda: served.lives[camera].live_view is live_view)
+
+
+@pytest.mark.parametrize("path", ["/ws", "/cameras/porch/ws"])
+@asynchronous
+async def test_a_websocket_stays_open_says_that_the_live_view_is_off_and_goes_on_when_it_is_on_again(
+    folder: RunFolder, porch: Stages, path: str
+) -> None:
+    async with serving(folder) as served, served.client.ws_connect(path) as socket:
+        await served.watched()
+        find(porch, 1)
+        assert unpack(await socket.receive_bytes())[0]["live_view"] is True
+        await switched(served, porch)
+        metadata, notice = unpack(await socket.receive_bytes())
+        assert (metadata["live_view"], metadata["known"], metadata["detections"]) == (False, True, None)
+        assert notice == NOTICE
+        find(porch, 2)
+        await switched(served, porch, live_view=True)
+        find(porch, 3)
+        metadata, jpeg = unpack(await socket.receive_bytes())
+        assert (metadata["live_view"], metadata["frame_number"], jpeg) == (True, 3, a_jpeg())
+
+
+@asynchronous
+async def test_a_websocket_that_is_opened_meanwhile_is_told_at_once(folder: RunFolder, porch: Stages) -> None:
+    async with serving(folder) as served:
+        await switched(served, porch)
+        async with served.client.ws_connect("/ws") as socket:
+            metadata, notice = unpack(await socket.receive_bytes())
+    assert (metadata["live_view"], notice) == (False, NOTICE)
+
+
+@asynchronous
+async def test_a_stream_shows_the_notice_in_the_place_of_the_last_picture_and_goes_on_afterwards(
+    folder: RunFolder, porch: Stages
+) -> None:
+    async with serving(folder) as served, served.client.get("/cameras/porch/stream.mjpeg") as response:
+        await served.watched()
+        find(porch, 1)
+        assert (await a_part(response))[1] == a_jpeg()
+        await switched(served, porch)
+        assert (await a_part(response))[1] == NOTICE
+        find(porch, 2)
+        async with served.client.get("/cameras/porch/stream.mjpeg") as another:
+            assert (await a_part(another))[1] == NOTICE
+        await switched(served, porch, live_view=True)
+        find(porch, 3)
+        assert (await a_part(response))[1] == a_jpeg()
+
+
+@pytest.mark.parametrize("asked_before", [True, False], ids=["asked before", "asked after"])
+@asynchronous
+async def test_there_is_no_snapshot_and_the_answer_says_why(
+    folder: RunFolder, porch: Stages, asked_before: bool
+) -> None:
+    async with serving(folder) as served:
+        asked = asyncio.create_task(served.get("/cameras/porch/snapshot.jpg")) if asked_before else None
+        if asked is not None:
+            await served.watched()
+        await switched(served, porch)
+        status, headers, body = await (asked or served.get("/cameras/porch/snapshot.jpg"))
+    assert (status, headers["Content-Type"]) == (409, "text/plain; charset=utf-8")
+    assert body == b"the live view of porch is switched off\n"
+
+
+@asynchronous
+async def test_one_cameras_switch_is_not_anothers(folder: RunFolder, porch: Stages, yard: Stages) -> None:
+    async with serving(folder) as served, served.client.ws_connect("/cameras/yard/ws") as socket:
+        await served.watched("yard")
+        await switched(served, porch)
+        find(yard, 1)
+        assert unpack(await socket.receive_bytes())[1] == a_jpeg()
+        assert [(await served.status_of(camera))["live_view"] for camera in ("porch", "yard")] == [False, True]
+
+
 # Probes and status
 
 
@@ -398,6 +486,23 @@ async def test_a_camera_that_is_not_looked_at_is_trouble_with_its_reason_and_a_c
 
 
 @asynchronous
+async def test_a_camera_whose_detection_is_switched_off_is_no_trouble_and_says_so(
+    folder: RunFolder, porch: Stages, yard: Stages
+) -> None:
+    reason = "detection is switched off"
+    async with serving(folder) as served:
+        all_beat(folder)
+        beat(folder, "controller", sources=(SourceHealth("porch", Health.DEGRADED, reason),))
+        porch.tell(CameraState(known=False, detecting=False))
+        yard.tell(CameraState(known=True))
+        await until("the states are heard", lambda: all(live.state for live in served.lives.values()))
+        status, _, body = await served.get("/healthz")
+        said = await served.status_of("porch")
+    assert (status, json.loads(body)) == (200, {"healthy": True, "reasons": []})
+    assert (said["detecting"], said["known"], said["reason"]) == (False, False, reason)
+
+
+@asynchronous
 async def test_a_heartbeat_that_stopped_is_not_believed(folder: RunFolder) -> None:
     async with serving(folder) as served:
         all_beat(folder)
@@ -417,9 +522,13 @@ CAMERA_FIELDS: dict[str, Any] = {
     "reason": str,
     "state": str,
     "mode": str,
+    "detecting": bool,
+    "live_view": bool,
     "person_count": int,
+    "zones": list,
     "fps": (float, type(None)),
     "latency_ms": (float, type(None)),
+    "queue_ms": (float, type(None)),
     "viewers": int,
     "transitions": list,
 }
@@ -434,6 +543,7 @@ async def test_status_has_what_the_page_reads_even_where_nothing_runs(folder: Ru
     said = json.loads(body)
     assert (said["instance"], said["version"], said["mqtt"]) == ("home", __version__, "unknown")
     assert said["model"] == {"name": "", "notice": ""}
+    assert said["shortage"] == ""
     assert [stage["name"] for stage in said["stages"]] == ["capture", "inference", "controller", "gateway"]
     assert {(stage["health"], stage["reason"]) for stage in said["stages"]} == {("failed", "not running")}
     assert [(camera["id"], camera["name"]) for camera in said["cameras"]] == [
@@ -449,12 +559,15 @@ async def test_status_has_what_the_page_reads_even_where_nothing_runs(folder: Ru
 @asynchronous
 async def test_status_tells_what_the_stages_say(folder: RunFolder, porch: Stages) -> None:
     came = Transition(SentryState.VALIDATION, SentryState.TRACKING, 812, 5, 1_700_000_000_123_456_789, 0.87654)
-    state = CameraState(SentryState.TRACKING, Mode.ALARMED, known=True, person_count=2, transitions=(came,))
+    state = CameraState(SentryState.TRACKING, Mode.ALARMED, True, 2, transitions=(came,), zones=0b101)
+    refused = "backend openvino was refused: it finds other people"
     async with serving(folder) as served:
         all_beat(folder)
         beat(folder, "capture", health=Health.DEGRADED, reason="yard is restarted")
         beat(folder, "capture.porch", counters={"fps": 9.96})
-        beat(folder, "inference", facts={"model": "nano.onnx"}, counters={"latency_ms.porch": 41.26})
+        counters = {"latency_ms.porch": 41.26, "queue_ms.porch": 3.14}
+        facts = {"model": "nano.onnx", "shortage": "the detector is too slow"}
+        beat(folder, "inference", facts=facts, counters=counters, reason=refused)
         beat(folder, "controller", facts={"mqtt": "connected"})
         porch.tell(state)
         await until("the state is heard", lambda: served.lives["porch"].state)
@@ -462,7 +575,8 @@ async def test_status_tells_what_the_stages_say(folder: RunFolder, porch: Stages
     assert said["model"]["name"] == "nano.onnx"
     assert said["mqtt"] == "connected"
     assert said["stages"][0] == {"name": "capture", "health": "degraded", "reason": "yard is restarted"}
-    assert said["stages"][1] == {"name": "inference", "health": "running", "reason": ""}
+    assert said["stages"][1] == {"name": "inference", "health": "running", "reason": refused}
+    assert said["shortage"] == "the detector is too slow"
     assert said["cameras"][0] == {
         "id": "porch",
         "name": "Front porch",
@@ -470,9 +584,13 @@ async def test_status_tells_what_the_stages_say(folder: RunFolder, porch: Stages
         "reason": "",
         "state": "tracking",
         "mode": "alarmed",
+        "detecting": True,
+        "live_view": True,
         "person_count": 2,
+        "zones": ["Driveway", "Bottom step"],
         "fps": 10.0,
         "latency_ms": 41.3,
+        "queue_ms": 3.1,
         "viewers": 0,
         "transitions": [
             {

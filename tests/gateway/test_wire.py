@@ -93,6 +93,19 @@ def test_without_a_controller_nothing_is_known() -> None:
     assert (unknown["known"], unknown["state"]) == (False, "standby")
 
 
+def test_a_notice_says_that_the_live_view_is_off_and_a_picture_that_it_is_on() -> None:
+    notice = received(Packet("porch", a_frame(1), b"", None, None, is_notice=True))
+    assert (notice["live_view"], notice["detections"], notice["status"]) == (False, None, "frame_only")
+    assert received(Packet("porch", a_frame(1), b"", None, None))["live_view"] is True
+
+
+def test_whether_anything_is_looked_for_is_the_owners_word() -> None:
+    off = received(Packet("porch", a_frame(1), b"", None, CameraState(detecting=False)))
+    on = received(Packet("porch", a_frame(1), b"", None, CameraState()))
+    unheard = received(Packet("porch", a_frame(1), b"", None, None))
+    assert (off["detecting"], on["detecting"], unheard["detecting"]) == (False, True, True)
+
+
 def test_the_age_is_from_capture_to_sending_and_a_replay_has_none() -> None:
     live = FrameInfo(1, 1000 * MS, 0, 64, 48, PixelFormat.JPEG)
     replay = FrameInfo(1, 1000 * MS, 0, 64, 48, PixelFormat.JPEG, Clock.SCENE)

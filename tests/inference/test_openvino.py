@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from appliance.inference.backends.openvino_cpu import OpenVinoCpu
 
+
 def reporter(first: str) -> str:
     """Import openvino in a fresh process after `first`; return the module through which it would report its use."""
     program = f"{first}\nimport openvino\nprint(openvino.tools.ovc.telemetry_utils.tm.__name__)"

@@ -5,6 +5,7 @@ import { timeOf, visits } from './visits.js';
 
 export const WORDS = {
   standby: 'Nobody there', validation: 'Looking twice', tracking: 'Somebody is there', unknown: 'Cannot see',
+  off: 'Detection is off',
 };
 const FRESH_MS = 3000;
 const TEST_HOOKS = {
@@ -30,9 +31,16 @@ export class CameraCard {
     return this.#camera.name || this.#camera.id;
   }
 
-  /** The sentry's state, or `unknown` if either source cannot see: never "nobody" on half a word. */
+  /** The newest word from the picture's socket, while it is news. */
+  get #fresh() {
+    return this.#heard && performance.now() - this.#heard.at < FRESH_MS ? this.#heard : null;
+  }
+
+  /** The sentry's state; `off` if its owner wants no detection; `unknown` if either source cannot see: never "nobody" on
+      half a word. */
   get state() {
-    const heard = this.#heard && performance.now() - this.#heard.at < FRESH_MS ? this.#heard : null;
+    const heard = this.#fresh;
+    if (!(heard?.detecting ?? this.#camera.detecting ?? true)) return 'off';
     if (!this.#camera.known || heard?.known === false) return 'unknown';
     const state = heard?.state ?? this.#camera.state;
     return Object.hasOwn(WORDS, state) ? state : 'unknown';
@@ -43,10 +51,15 @@ export class CameraCard {
     this.show();
   }
 
-  #hear({ state, known }) {
+  get #liveView() {
+    return this.#fresh?.live_view ?? this.#camera.live_view ?? true;
+  }
+
+  #hear({ state, known, detecting, live_view }) {
     const before = this.#heard;
-    this.#heard = { state, known, at: performance.now() };
-    if (before?.state !== state || before?.known !== known) this.onChange();
+    this.#heard = { state, known, detecting, live_view, at: performance.now() };
+    const changed = (key) => before?.[key] !== this.#heard[key];
+    if (['state', 'known', 'detecting', 'live_view'].some(changed)) this.onChange();
   }
 
   show() {
@@ -56,10 +69,11 @@ export class CameraCard {
     say(part('h2'), this.name);
     say(part('.state'), WORDS[state]);
     say(part('.detail'), this.#detail(state));
-    say(part('.figures'), `${figure(camera.fps, 1)} fps · ${figure(camera.latency_ms, 0)} ms latency`);
+    say(part('.figures'), figures(camera, state));
     part('canvas').setAttribute('aria-label', `Live picture of ${this.name}`);
 
-    const fault = state === 'unknown' ? WORDS.unknown : picture.stalled ? 'Picture stalled' : '';
+    if (!this.#liveView) picture.darken();
+    const fault = this.#pictureFault(state);
     say(part('.picture-fault'), fault);
     part('.picture-fault').hidden = !fault;
     part('.picture').classList.toggle('faulty', Boolean(fault));
@@ -69,12 +83,20 @@ export class CameraCard {
     fill(part('.visits ol'), told.length ? told : [{ kind: 'empty', words: 'Nobody came yet.' }], visitLine);
   }
 
+  #pictureFault(state) {
+    if (!this.#liveView) return 'Live view is off';
+    if (state === 'unknown') return WORDS.unknown;
+    return this.picture.stalled ? 'Picture stalled' : '';
+  }
+
   #detail(state) {
-    const { reason, person_count: people, transitions } = this.#camera;
+    const { reason, person_count: people, transitions, zones } = this.#camera;
+    if (state === 'off') return '';
     if (state === 'unknown') return reason || 'The reason is not known yet';
     const last = transitions?.at(-1);
     return [
       state === 'tracking' && people > 1 && `${people} people`,
+      zones?.length && `in ${zones.join(', ')}`,
       last?.state === state && `since ${timeOf(last.wall_ms)}`,
     ].filter(Boolean).join(' · ');
   }
@@ -85,6 +107,13 @@ function visitLine({ kind, words, at, time, extra }) {
   const when = make('span', {}, make('time', { dateTime: new Date(at).toISOString() }, time));
   if (extra) when.append(make('small', {}, ` · ${extra}`));
   return make('li', { className: kind }, `${words} `, when);
+}
+
+function figures({ fps, latency_ms: latency, queue_ms: queue }, state) {
+  const rate = `${figure(fps, 1)} fps`;
+  if (state === 'off') return rate;  // the last latency is of a look that was long ago
+  const waiting = Number.isFinite(latency) && Number.isFinite(queue) ? `, ${figure(queue, 0)} ms waiting` : '';
+  return `${rate} · ${figure(latency, 0)} ms latency${waiting}`;
 }
 
 /** A measured value, or a dash where there is none. */

@@ -15,6 +15,7 @@ export class LivePicture {
   #heardAt = 0;
   #freshAt = 0;
   #boxes = { detections: [], at: -Infinity };
+  #dark = false;
 
   constructor(canvas, address, onNews) {
     this.canvas = canvas;
@@ -38,8 +39,21 @@ export class LivePicture {
   pause() {
     this.#wanted = false;
     this.#forget();
-    this.canvas.width = 1;  // clears it: on return, an old picture must not pass for a live one
+    this.#clear();  // on return, an old picture must not pass for a live one
+  }
+
+  /** The live view is switched off: nothing is shown, not even what was on its way, until a picture comes. */
+  darken() {
+    this.#freshAt = performance.now();
+    if (this.#dark) return;
+    this.#dark = true;
+    this.#clear();
+  }
+
+  #clear() {
+    this.canvas.width = 1;
     this.canvas.dataset.boxes = 0;
+    this.#boxes = { detections: [], at: -Infinity };
   }
 
   /** Called twice a second. */
@@ -75,6 +89,13 @@ export class LivePicture {
     try {
       const length = new DataView(data).getUint32(0, true);
       const news = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
+      if (news.live_view === false) {
+        this.darken();
+        this.#retry = RETRY_MS[0];
+        this.onNews(news);
+        return;  // what it carries is a notice for other clients
+      }
+      this.#dark = false;
       this.onNews(news);
       if (this.#busy) return;  // drop it: a newer one follows
       this.#busy = true;
@@ -82,7 +103,7 @@ export class LivePicture {
         const jpeg = new Blob([new Uint8Array(data, 4 + length)], { type: 'image/jpeg' });
         const bitmap = await createImageBitmap(jpeg);
         await new Promise(requestAnimationFrame);
-        if (socket === this.#socket) this.#draw(bitmap, news);
+        if (socket === this.#socket && !this.#dark) this.#draw(bitmap, news);
         bitmap.close();
       } finally {
         this.#busy = false;
@@ -95,8 +116,9 @@ export class LivePicture {
 
   #draw(bitmap, news) {
     const now = performance.now();
-    if (news.detections && news.known !== false) this.#boxes = { detections: news.detections, at: now };
-    else if (news.known === false || now - this.#boxes.at > HOLD_BOXES_MS) this.#boxes = { detections: [], at: now };
+    const blind = news.known === false || news.detecting === false;
+    if (news.detections && !blind) this.#boxes = { detections: news.detections, at: now };
+    else if (blind || now - this.#boxes.at > HOLD_BOXES_MS) this.#boxes = { detections: [], at: now };
 
     // As many pixels as the screen has: labels stay crisp however small the camera's picture is.
     const { canvas } = this;

@@ -6,7 +6,7 @@ import { timeOf } from './visits.js';
 const POLL_MS = [1000, 5000];
 const ANSWER_MS = 2500;
 const STALE_MS = 4000;  // no good answer for this long (a slow one and its pause fit in): what is shown is no longer news
-const URGENCY = ['tracking', 'validation', 'unknown', 'standby'];
+const URGENCY = ['tracking', 'validation', 'unknown', 'standby', 'off'];
 
 const at = (id) => document.getElementById(id);
 const cards = new Map();
@@ -62,8 +62,8 @@ function show(status) {
   document.body.classList.toggle('single-page', cards.size === 1);
   at('cameras').classList.toggle('single', cards.size === 1);
   say(at('instance'), status.instance ?? '');
-  say(at('notice'), status.model?.notice ?? '');
-  at('notice').hidden = !status.model?.notice;
+  showNotice('notice', status.model?.notice);
+  showNotice('shortage', status.shortage);
   showFooter(status);
 
   goodUntil = performance.now() + STALE_MS;
@@ -81,21 +81,29 @@ function showTogether() {
   const inState = (state) => together.filter((card) => card.state === state);
   const state = URGENCY.find((urgent) => inState(urgent).length) ?? 'unknown';
   const names = (named) => inState(named).map((card) => card.name).join(', ');
-  const tell = (named) => (named === 'standby' ? WORDS.standby : `${WORDS[named]}: ${names(named)}`);
-  const told = state !== 'unknown' && inState('unknown').length ? [state, 'unknown'] : [state];
+  // "Nobody there" without names is said of all of them, and only then.
+  const tell = (named) => (named === 'standby' && inState(named).length === together.length ? WORDS.standby
+    : `${WORDS[named]}: ${names(named)}`);
+  const told = [state, ...['unknown', 'off'].filter((also) => also !== state && inState(also).length)];
   const headline = cards.size ? told.map(tell).join(' · ') : 'No camera is set up';
   document.body.dataset.state = state;
   say(at('headline'), headline);
   document.title = `${headline} – Porchlight`;
 }
 
+function showNotice(id, words) {
+  say(at(id), words ?? '');
+  at(id).hidden = !words;
+}
+
 function showFooter({ stages = [], mqtt = 'unknown', model, version: number }) {
   const items = stages.map(({ name, health, reason }) => {
     const fine = health === 'running';
-    return [fine, fine ? name : [`${name}: ${health}`, reason].filter(Boolean).join(', ')];
+    const said = [!fine && health, reason].filter(Boolean).join(', ');
+    return [fine ? said && 'noted' : 'wanting', said ? `${name}: ${said}` : name];
   });
-  items.push([mqtt === 'connected' || mqtt === 'off', `MQTT ${mqtt}`]);  // off is a setting, no fault
-  fill(at('stages'), items, ([fine, text]) => make('li', { className: fine ? '' : 'wanting' }, text));
+  items.push([mqtt === 'connected' || mqtt === 'off' ? '' : 'wanting', `MQTT ${mqtt}`]);  // off is a setting, no fault
+  fill(at('stages'), items, ([className, text]) => make('li', { className }, text));
   say(at('about'), `${model?.name || 'no model'} · Porchlight ${number ?? '–'}`);
 }
 

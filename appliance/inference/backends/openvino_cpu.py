@@ -10,7 +10,7 @@ from appliance.inference.cpu_input import CpuInput
 from appliance.inference.detector import AbsentError, BackendError
 
 # Importing openvino reports to Google Analytics (and writes a client id into the home folder) where this package can be
-# found, which openvino depends on; where it cannot, openvino has a stub that says nothing. What watches a home is silent.
+# found, which openvino depends on; where it cannot, openvino has a stub that says nothing.
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 import openvino  # noqa: E402
