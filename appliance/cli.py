@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import getpass
 import logging
 import os
 import sys
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _doctor(options)
     if options.command == "model":
         return _model(options)
+    if options.command == "pin":
+        return _pin()
     try:
         settings = load(options.config, os.environ)
     except ConfigError as error:
@@ -99,6 +102,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_doctor_camera(doctor)
     doctor.add_argument("--sweep", action="store_true", help="first remove what killed instances have left")
     model_arguments.add(command)
+    text = "Ask for a PIN and print its hash, for alarm.pin in the settings."
+    commands.add_parser("pin", help=text, description=text)
     stage = command("stage", "Run one stage in the foreground, as a container of k3s does.")
     stage.add_argument("name", choices=STAGES)
     stage.add_argument("--camera", help="capture: only this camera's process")
@@ -129,6 +134,19 @@ def _model(options: argparse.Namespace) -> int:
     from appliance.inference.store import command
 
     return command.run(options, os.environ)
+
+
+def _pin() -> int:
+    """The hash of a PIN that is typed unseen, or comes on standard input: 0, or 2 where it can be none."""
+    from appliance.controller import pin
+
+    typed = getpass.getpass("PIN: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+    try:
+        print(pin.hash_pin(typed))
+    except pin.BadPinError as error:
+        print(error, file=sys.stderr)
+        return REFUSED
+    return 0
 
 
 def _demo(options: argparse.Namespace) -> int:

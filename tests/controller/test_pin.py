@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import argon2
 import pytest
 
@@ -88,3 +91,14 @@ def test_a_hash_with_other_parameters_is_right_and_outdated() -> None:
     assert verify(older, "271828")
     assert is_outdated(older)
     assert not is_outdated(KEPT)
+
+
+@pytest.mark.parametrize(("typed", "code"), [("2580\n", 0), ("1234\n", 2), ("", 2)])
+def test_the_command_prints_the_hash_that_the_settings_take(typed: str, code: int) -> None:
+    command = [sys.executable, "-m", "appliance.cli", "pin"]
+    done = subprocess.run(command, input=typed, capture_output=True, text=True, check=False, timeout=50)
+    assert done.returncode == code
+    if code:
+        assert (done.stdout, "2580" in done.stderr) == ("", False)
+    else:
+        assert verify(done.stdout.strip(), "2580")
