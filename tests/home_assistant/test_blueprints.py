@@ -1,4 +1,4 @@
-"""The blueprints are ones to Home Assistant. (That they fire is not shown yet.)"""
+"""The blueprints are ones to Home Assistant; that they fire is not shown yet."""
 
 from __future__ import annotations
 
