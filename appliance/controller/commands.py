@@ -127,7 +127,7 @@ def _value(setting: Setting, text: str) -> Value:
     least, most = (in_words(setting, end) for end in RANGES[setting])
     unit = "percent" if setting is Setting.THRESHOLD else "seconds"
     if not _NUMBER.fullmatch(text):
-        raise _Wrong(f"{_told(text)} is no number; send {least} to {most} {unit}, such as 50 or 2.5")
+        raise _Wrong(f"{_told(text)} is no number; send {least} to {most} {unit}, such as 50 or 7.5")
     # In decimals: 29 % is 0.29, as config.yaml would have it.
     number = Decimal(text)
     value = float(number.scaleb(-2) if setting is Setting.THRESHOLD else number)
@@ -197,7 +197,9 @@ def _told(text: str) -> str:
 
 
 def _cut(text: str, most: int = _SHOWN) -> str:
-    return ascii(text if len(text) <= most else f"{text[: most - 3]}...")
+    """Return the text for the log, on one line; an escaped letter takes up to ten."""
+    shown = ascii(text[: most + 1])
+    return shown if len(shown) <= most + 2 else f"{shown[:most]}..."
 
 
 def _counted(keys: int) -> str:

@@ -163,9 +163,8 @@ def from_json(text: str, written: Mapping[str, CameraChoices]) -> Overlay:
         raise OverlayError(f"the kept settings are broken: {place}: {first['msg']}") from None
     for camera, choices in kept.cameras.items():
         for setting, choice in choices.items():
-            if not allowed(setting, choice.value) or isinstance(choice.over, bool) is not isinstance(
-                choice.value, bool
-            ):
+            of_one_kind = isinstance(choice.over, bool) is isinstance(choice.value, bool)
+            if not allowed(setting, choice.value) or not of_one_kind:
                 raise OverlayError(f"the kept settings are broken: {camera}.{setting} cannot be {choice.value}")
     return Overlay({}, kept.cameras).over(written)
 

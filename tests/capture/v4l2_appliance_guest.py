@@ -33,7 +33,8 @@ def settings(model: str, port: int) -> dict[str, Any]:
             {"id": "vivid", "source": f"v4l2://{VIVID}?size=640x360&format=yuyv", "standby_fps": 1.0},
             {"id": "mjpg", "source": f"v4l2://{LOOPBACK}?format=mjpg", "standby_fps": 1.0},
         ],
-        "model": {"path": model, "threshold": 0.9},
+        # Trying backends would take minutes here.
+        "model": {"path": model, "backend": "onnxruntime", "threads": 2, "threshold": 0.9},
         "mqtt": {"host": "127.0.0.1", "port": port},
         "supervisor": {"silence_seconds": 60},
     }

@@ -59,6 +59,7 @@ class TestAlarm:
     def test_a_code_that_is_a_number_is_refused_since_its_leading_zeros_are_lost(self) -> None:
         for number in (PIN, f"{PIN}.0", f"-{PIN}", "1e9"):
             text = refusal(ALARM, f'{{"action":"DISARM","code":{number}}}')
+            assert "no leading zeros" in text
             assert "in quotes" in text
             assert PIN not in text
 
@@ -164,6 +165,11 @@ class TestSettings:
     )
     def test_what_it_cannot_be_is_refused_with_what_it_can(self, name: str, payload: str | bytes, right: str) -> None:
         assert right in refusal(setting(name), payload)
+
+    def test_nothing_below_nothing_is_nothing(self) -> None:
+        asked = ask(setting("clear_seconds"), "-0")
+        assert isinstance(asked, ChangeSetting)
+        assert str(asked.value) == "0.0"
 
     def test_a_camera_that_is_not_there_is_refused_with_those_that_are(self) -> None:
         assert "no camera 'cellar'; the cameras are front_door, garden" in refusal(setting("threshold", "cellar"), "50")

@@ -60,6 +60,18 @@ def test_a_death_before_it_was_finished_leaves_the_last_one(path: Path, monkeypa
     assert names(path) == ["settings.json"]
 
 
+def test_the_disk_has_the_text_before_its_name_and_then_the_name(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[tuple[bool, str | None]] = []
+
+    def note(descriptor: int) -> None:
+        synced.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), read(path)))
+
+    write(path, "the one before")
+    monkeypatch.setattr(os, "fsync", note)
+    write(path, "the new one")
+    assert synced == [(False, "the one before"), (True, "the new one")]
+
+
 def test_a_full_disk_leaves_the_last_one_and_no_rubbish(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")

@@ -97,7 +97,7 @@ def test_a_camera_that_nobody_has_and_a_value_that_cannot_be_are_refused() -> No
         Overlay(WRITTEN).choose("cellar", DETECTION, False)
     bad: list[tuple[Setting, Value]] = [
         (THRESHOLD, 0.04), (THRESHOLD, 1.0), (THRESHOLD, float("nan")), (THRESHOLD, True), (CLEAR, -0.1),
-        (CLEAR, 3600.1), (CLEAR, float("inf")), (DETECTION, 1), (LIVE_VIEW, 0.0),
+        (CLEAR, 3600.1), (CLEAR, float("inf")), (CLEAR, True), (DETECTION, 1), (LIVE_VIEW, 0.0),
     ]  # fmt: skip
     for setting, value in bad:
         with pytest.raises(ValueError, match=f"{setting} cannot be"):
