@@ -353,6 +353,11 @@ def _hears(house: House, key: str, incident: str) -> None:
     wait_for(f"it heard of {incident}", 10, lambda: house.home.attributes(entity).get("incident") == incident)
 
 
+def _remembers(house: House, event: str) -> None:
+    """Wait until an event entity shows again when its last event was."""
+    wait_for(f"{event} is back", 20, lambda: house.home.state(event).startswith("20"))
+
+
 def test_home_assistants_own_schema_takes_every_blueprint_and_what_its_defaults_make() -> None:
     paths = sorted(FOLDER.glob("*.yaml"))
     assert tuple(path.stem for path in paths) == NAMES
@@ -385,6 +390,17 @@ def test_somebody_at_the_door_is_on_the_phone_with_their_picture(house: House, a
     assert "image" not in house.phone.pushes[1]["data"]
     wait_for("so has the extra action", 10, lambda: len(house.told("door")) == 2)
     assert [one["from"] for one in house.told("door")] == ["unknown", "unknown"]
+
+
+def test_run_by_hand_they_show_what_they_would_do(house: House, automate: Callable[..., None]) -> None:
+    event, problem = house.entity["front_door_event"], house.entity["problem"]
+    automate("door", "notify_person", cameras=[event], extra_actions=tell("door"))
+    automate("blind", "notify_blind", problem=problem, alarm=house.entity["alarm_event"], extra_actions=tell("blind"))
+    for key in ("door", "blind"):
+        house.home.http("POST", "/api/services/automation/trigger", {"entity_id": f"automation.{key}"})
+    wait_for("both are told", 10, lambda: house.told("door") and house.told("blind"))
+    assert house.told("door")[0]["title"] == "Front door"
+    assert house.told("blind")[0]["message"] == "It says no reason."
 
 
 def test_what_is_old_is_not_told_and_what_has_no_time_is(house: House, automate: Callable[..., None]) -> None:
@@ -510,7 +526,7 @@ def test_the_siren_sounds_at_an_alarm_until_the_panel_is_disarmed(house: House, 
     house.porch.say(TOPICS.status, "online")
     _becomes(house, "siren", "off")
     _becomes(house, "alarm", "disarmed")
-    wait_for("the alarm is remembered", 10, lambda: house.home.state(house.entity["alarm_event"]).startswith("20"))
+    _remembers(house, house.entity["alarm_event"])
     assert house.home.runs("siren") == 0
     assert len(house.heard("own/siren")) == 4, "on and off, twice: what is remembered sounds nothing"
 
@@ -581,7 +597,7 @@ def test_what_was_before_fires_nothing_when_home_assistant_or_the_appliance_come
             _becomes(house, "front_door_event", "unavailable")
             house.porch.say(TOPICS.status, "online")
         for event in (door, alarm):
-            wait_for("what was is remembered", 20, lambda event=event: house.home.state(event).startswith("20"))
+            _remembers(house, event)
             assert house.home.attributes(event)["incident"] == "before"
         # At a start, one looks for a moment whether anything is heard of the appliance at all.
         wait_for("nothing runs", 10, lambda: not any(house.home.runs(key) for key in ("door", "lamp", "blind")))
