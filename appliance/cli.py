@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance import __version__, needs
+from appliance import __version__, needs, restart
 from appliance.config import Camera, ConfigError, Settings, Watch, load
 from appliance.edits import Edits
 from appliance.inference.store import arguments as model_arguments
@@ -138,7 +138,7 @@ def _model(options: argparse.Namespace) -> int:
 
 def _pin() -> int:
     """The hash of a PIN that is typed unseen, or comes on standard input: 0, or 2 where it can be none."""
-    from appliance.controller import pin
+    from appliance.controller.alarm import pin
 
     typed = getpass.getpass("PIN: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
     try:
@@ -200,7 +200,14 @@ def _run(options: argparse.Namespace, settings: Settings, exit_after_s: float | 
             timer = threading.Timer(exit_after_s, context.stop.set)
             timer.daemon = True
             timer.start()
-        supervisor.run(FIRST, at_each_look=lambda: edits.look(supervisor))
+
+        def look() -> None:
+            edits.look(supervisor)
+            if restart.is_asked(folder):
+                for name in STAGES:
+                    supervisor.renew(name)
+
+        supervisor.run(FIRST, at_each_look=look)
     finally:
         folder.remove()
     log.info("stopped")

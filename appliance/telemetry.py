@@ -34,6 +34,32 @@ class RepeatedFault:
             self._since = None
 
 
+class Sparing:
+    """Warnings that anybody may cause from outside: MOST a minute, the others are counted."""
+
+    MOST = 10
+    WINDOW_S = 60.0
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._since = float("-inf")
+        self._said = self._unsaid = 0
+
+    def warning(self, text: str, *values: object) -> None:
+        now = time.monotonic()
+        if now - self._since >= self.WINDOW_S:
+            if self._unsaid:
+                self._log.warning("and %d more such lines in that minute", self._unsaid)
+            self._since, self._said, self._unsaid = now, 0, 0
+        if self._said < self.MOST:
+            self._said += 1
+            self._log.warning(text, *values)
+        else:
+            self._unsaid += 1
+            if self._unsaid == 1:
+                self._log.warning("more of these come in than are told here; the others are counted for a minute")
+
+
 class _NeverWaits(logging.handlers.QueueHandler):
     """Hands lines to a thread; where that is stuck (a stopped pager, a full pipe), they are dropped and counted."""
 

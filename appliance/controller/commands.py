@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
-from appliance.controller.alarm_words import Command
+from appliance.controller.alarm.words import Command
 from appliance.controller.overlay import RANGES, Setting, Value, allowed
 
 if TYPE_CHECKING:

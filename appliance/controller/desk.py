@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import time
@@ -11,7 +12,12 @@ from typing import TYPE_CHECKING
 
 from appliance.coco import NAMES
 from appliance.controller import visits
+from appliance.controller.alarm.words import Presence
+from appliance.controller.commands import in_words
+from appliance.controller.discovery.household import ENTERED
 from appliance.controller.eye import Eye, resumed
+from appliance.controller.figures import Figures, age_ms
+from appliance.controller.overlay import Setting
 from appliance.controller.sightings import Counting, Sieve
 from appliance.ipc.errors import CorruptError
 from appliance.ipc.mailbox import last_state, publish_state, subscribe_detections
@@ -20,9 +26,10 @@ from appliance.mqtt import OFFLINE, ONLINE
 from appliance.telemetry import RepeatedFault
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from appliance.config import Camera
+    from appliance.controller.overlay import CameraChoices
     from appliance.controller.statements import Silence, Statements
     from appliance.controller.topics import Topics
     from appliance.messages import Detections, Heartbeat, SourceHealth, Transition
@@ -34,16 +41,28 @@ START_PATIENCE_S = 5.0
 """A camera that starts up is no fault yet."""
 STATE_EVERY_S = 0.75
 """Asked about at each look (0.25 s apart): so whoever has just come knows the state within a second."""
-COUNT_FLOOR_S = 1.0
-SEEN_FLOOR_S = 10.0
-STATS_EVERY_S = 10.0
+SWITCHED_OFF = "detection is switched off"
 
 
 class Desk:
     """One camera's papers: its channel ends, its eye, and what was last said of it."""
 
-    def __init__(self, context: StageContext, camera: Camera, topics: Topics, statements: Statements | Silence) -> None:
+    def __init__(
+        self,
+        context: StageContext,
+        camera: Camera,
+        topics: Topics,
+        statements: Statements | Silence,
+        *,
+        choices: CameraChoices,
+        on_change: Callable[[], None] = lambda: None,
+        on_alarm: Callable[[float], None] = lambda _milliseconds: None,
+    ) -> None:
+        """`on_change` is called when somebody came or left, or it is not known any more; `on_alarm` hears how long an
+        alarm took, in milliseconds.
+        """
         self.camera = camera
+        self.choices = choices
         with contextlib.ExitStack() as undo:
             self.detections = undo.enter_context(
                 contextlib.closing(subscribe_detections(context.folder, camera.id, "controller"))
@@ -55,10 +74,13 @@ class Desk:
         self._pulse = context.pulse
         self._settings = context.settings
         self._sentry = context.settings.sentry_of(camera)
-        self._names = ""
-        self._publish_state()
+        self._on_change = on_change
+        self._names: Mapping[int, str] = NAMES
+        self._names_said = ""
         self._topics = topics
         self._statements = statements
+        self._figures = Figures(self._topic, statements, on_alarm)
+        self._follow_choices()
         self._fault = RepeatedFault(log, f"camera {camera.id}")
         self._blind = RepeatedFault(log, f"camera {camera.id} cannot see")
         self._ended = False
@@ -66,10 +88,35 @@ class Desk:
         self._untold: Eye | None = None
         """The eye as it was when telling of it failed."""
         self._opened_s = time.monotonic()
-        self._latency_ms: float | None = None
         self._decided_after_ms: float | None = None
-        self._sieve = Sieve(self._counting({}))
-        self._counted_s = self._seen_s = self._figures_s = 0.0
+
+    @property
+    def is_switched_off(self) -> bool:
+        return not self.choices.detection
+
+    @property
+    def trouble(self) -> str:
+        """Why the camera cannot see, though it should; empty where it sees, is switched off, or has just started."""
+        is_new = time.monotonic() - self._opened_s <= START_PATIENCE_S
+        return "" if self.eye.known or self.is_switched_off or is_new else self.eye.blind_because
+
+    @property
+    def present(self) -> tuple[Presence, ...]:
+        """Return who is there as the alarm panel has it: for the camera, and for each of its zones."""
+        entered = self.eye.entered
+        places: list[str | None] = [None] if self.eye.sentry.state is SentryState.TRACKING else []
+        pairs = zip(self.camera.zones, self.eye.zones, strict=False)
+        places += [zone.id for zone, sentry in pairs if sentry.state is SentryState.TRACKING]
+        at_ns, confidence = (entered.wall_ns, entered.confidence) if entered else (0, 0.0)
+        incident = visits.incident(self.eye, self.camera) or ""
+        return tuple(Presence(self.camera.id, place, at_ns, confidence, incident) for place in places)
+
+    def choose(self, choices: CameraChoices) -> None:
+        """Have the owner's choices hold from now on."""
+        if choices.detection and self.is_switched_off:
+            self._opened_s = time.monotonic()
+        self.choices = choices
+        self._follow_choices()
 
     def hear(self) -> None:
         """Detections have arrived: the alarm path. Sentry first, then the camera's pace, then the world."""
@@ -95,7 +142,7 @@ class Desk:
                 self._publish_state()
             if changed:
                 self._tell(before, detections)
-            self._note_figures(detections, now_s)
+            self._figures.note(detections, self.eye, now_s)
         except Exception:
             log.exception("camera %s: what changed could not be told; trying again", self.camera.id)
             self._untold = self._untold or before
@@ -110,14 +157,14 @@ class Desk:
             self.eye = self.eye.end(time.time_ns())
         elif source is not None and source.health in (Health.STARTING, Health.RUNNING):
             self._ended = False
-        self._broken_link = _broken_link(beats, source)
+        self._broken_link = SWITCHED_OFF if self.is_switched_off else _broken_link(beats, source)
         self._follow_names(beats)
         self.eye = self.eye.check(now_s, self.camera.standby_fps, self._broken_link)
-        if self.eye.known:
+        if self.eye.known or self.is_switched_off:
             self._blind.heal()
-        elif before.known or now_s - self._opened_s > START_PATIENCE_S:
+        elif before.known or self.trouble:
             self._blind.report(self.eye.blind_because)
-        health = Health.RUNNING if self.eye.known else Health.DEGRADED
+        health = Health.RUNNING if self.eye.known or self.is_switched_off else Health.DEGRADED
         self._pulse.source(self.camera.id, health, self.eye.blind_because)
         untold, self._untold = self._untold or before, None
         if self.eye != untold:
@@ -128,7 +175,8 @@ class Desk:
         connected = source is not None and source.health in (Health.RUNNING, Health.DEGRADED)
         self._statements.fact(self._topic("connectivity"), "ON" if connected else "OFF")
         self._state_availability()
-        self._publish_figures(now_s, beats)
+        if self.eye.known:
+            self._figures.publish(beats[f"capture.{self.camera.id}"].counters, now_s)
 
     def close(self) -> None:
         self._statements.fact(self._topic("status"), OFFLINE)
@@ -140,18 +188,26 @@ class Desk:
 
     def _follow_names(self, beats: dict[str, Heartbeat]) -> None:
         """A model that brings class names of its own has inference say them."""
-        names = beats["inference"].facts.get("classes", "") if "inference" in beats else self._names
-        if names != self._names:
-            self._names = names
-            known = {int(column): name for column, name in json.loads(names).items()} if names else {}
-            self._sieve = Sieve(self._counting(known))
+        said = beats["inference"].facts.get("classes", "") if "inference" in beats else self._names_said
+        if said != self._names_said:
+            self._names_said = said
+            self._names = {int(column): name for column, name in json.loads(said).items()} if said else NAMES
+            self._sieve = Sieve(self._counting())
 
-    def _counting(self, names: Mapping[int, str]) -> Counting:
-        """What counts as a sighting here; `names` are the model's own, empty: COCO's."""
+    def _follow_choices(self) -> None:
+        self._sentry = self._sentry.model_copy(update={"clear_seconds": self.choices.clear_seconds})
+        self._sieve = Sieve(self._counting())
+        self._publish_state()
+        for setting in Setting:
+            topic = self._topics.setting(self.camera.id, setting)
+            self._statements.fact(topic, in_words(setting, self.choices.value(setting)))
+
+    def _counting(self) -> Counting:
+        """What counts as a sighting here."""
         camera, sentry = self.camera, self._sentry
         return Counting(
-            classes=frozenset(column for column, name in (names or NAMES).items() if name in sentry.classes),
-            threshold=self._settings.threshold_of(camera),
+            classes=frozenset(column for column, name in self._names.items() if name in sentry.classes),
+            threshold=self.choices.threshold,
             min_height=sentry.min_height,
             max_height=sentry.max_height,
             masks=camera.masks,
@@ -161,7 +217,15 @@ class Desk:
 
     def _publish_state(self) -> None:
         writer = self.states.borrow()
-        writer.write(replace(self.eye.state, threshold=self._settings.threshold_of(self.camera)))
+        choices = self.choices
+        writer.write(
+            replace(
+                self.eye.state,
+                threshold=choices.threshold,
+                detecting=choices.detection,
+                live_view=choices.live_view,
+            )
+        )
         self.states.send(writer)
         self._stated_s = time.monotonic()
 
@@ -170,12 +234,13 @@ class Desk:
         known = set(before.transitions)
         for transition in self.eye.transitions:
             if transition not in known:
-                self._decided_after_ms = _age_ms(detections)
-                self._tell_transition(transition)
+                self._decided_after_ms = age_ms(detections)
+                self._tell_transition(transition, detections)
         self._state_facts()
         self._state_availability()
+        self._on_change()
 
-    def _tell_transition(self, transition: Transition) -> None:
+    def _tell_transition(self, transition: Transition, detections: Detections | None) -> None:
         log.info(
             "camera %s: %s -> %s (frame %d, confidence %.2f)",
             self.camera.id,
@@ -190,9 +255,13 @@ class Desk:
         extra = visits.evidence(self.eye, self.camera)
         if self._decided_after_ms is not None:
             extra["latency_ms"] = self._decided_after_ms
+        extra["alarm_latency_ms"] = self._figures.alarms.figures
         device_id = f"{self._settings.instance}_{self.camera.id}"
         payload = visits.event_payload(event_type, transition, device_id, extra)
-        self._statements.event(self._topic("event"), payload)
+        arrived = None
+        if event_type == ENTERED and self._decided_after_ms is not None and detections is not None:
+            arrived = functools.partial(self._figures.arrived, detections.frame.captured_ns)
+        self._statements.event(self._topic("event"), payload, arrived)
 
     def _state_facts(self) -> None:
         eye, fact = self.eye, self._statements.fact
@@ -206,32 +275,7 @@ class Desk:
             fact(self._topic("last_seen"), visits.iso(eye.sighted_wall_ns))
 
     def _state_availability(self) -> None:
-        self._statements.fact(self._topics.setting(self.camera.id, "live_view"), "ON")
         self._statements.fact(self._topic("status"), ONLINE if self.eye.known else OFFLINE)
-
-    def _note_figures(self, detections: Detections, now_s: float) -> None:
-        """While somebody is there: the count and the time, no more often than their floors."""
-        self._latency_ms = _age_ms(detections)
-        if self.eye.sentry.state is not SentryState.TRACKING:
-            return
-        if now_s - self._counted_s >= COUNT_FLOOR_S:
-            self._counted_s = now_s
-            self._statements.fact(self._topic("person_count"), str(self.eye.person_count))
-        if now_s - self._seen_s >= SEEN_FLOOR_S:
-            self._seen_s = now_s
-            self._statements.fact(self._topic("last_seen"), visits.iso(self.eye.sighted_wall_ns))
-
-    def _publish_figures(self, now_s: float, beats: dict[str, Heartbeat]) -> None:
-        if not self.eye.known or now_s - self._figures_s < STATS_EVERY_S:
-            return
-        self._figures_s = now_s
-        capture = beats[f"capture.{self.camera.id}"].counters
-        figures = {
-            "fps": round(capture.get("fps", 0.0), 1),
-            "latency": self._latency_ms,
-            "dropped": int(capture.get("lost_inference", 0)),
-        }
-        self._statements.figure(self._topic("stats"), json.dumps(figures))
 
 
 def _source_of(beats: dict[str, Heartbeat], camera: str) -> SourceHealth | None:
@@ -252,10 +296,3 @@ def _broken_link(beats: dict[str, Heartbeat], source: SourceHealth | None) -> st
     if "inference" not in beats:
         return "inference is not running"
     return ""
-
-
-def _age_ms(detections: Detections | None) -> float | None:
-    """Return how long ago the frame was captured, where that is a question of real time."""
-    if detections is None or detections.frame.clock is not Clock.MONOTONIC:
-        return None
-    return round((time.monotonic_ns() - detections.frame.captured_ns) / 1e6, 1)

@@ -1,15 +1,28 @@
-"""The controller's process: detections in; sentry, state channel and MQTT out. One asyncio loop that never blocks."""
+"""The controller's process: detections in; sentry, alarm panel, state channel and MQTT out. One asyncio loop that never
+blocks.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import json
 import logging
 import time
 from typing import TYPE_CHECKING
 
-from appliance.controller import entities, visits
+from appliance import restart
+from appliance.controller import overlay, visits
+from appliance.controller.alarm.guard import Guard
+from appliance.controller.alarm.words import Scene
+from appliance.controller.commands import in_words
 from appliance.controller.desk import Desk
+from appliance.controller.discovery.herald import Herald
+from appliance.controller.discovery.household import STAGES
+from appliance.controller.inbox import Inbox
+from appliance.controller.keeper import Keeper
+from appliance.controller.latency import Latencies
 from appliance.controller.statements import Silence, Statements
 from appliance.controller.topics import Topics
 from appliance.ipc.heartbeat import fresh_heartbeats
@@ -18,7 +31,8 @@ from appliance.mqtt import OFFLINE, ONLINE
 from appliance.roster import Roster
 
 if TYPE_CHECKING:
-    from appliance.config import Camera, Settings
+    from appliance.config import Camera
+    from appliance.controller.commands import ChangeSetting
     from appliance.messages import Heartbeat
     from appliance.stage import StageContext
 
@@ -26,6 +40,9 @@ log = logging.getLogger(__name__)
 
 CHECK_S = 0.25
 """How often the clock and the heartbeats are looked at; what is down shows within this."""
+RESTART_FLOOR_S = 30.0
+"""A restart is not asked for again so soon: whoever repeats it would leave nobody watching."""
+LAST_WORDS_S = 1.0
 
 
 def run(context: StageContext) -> None:
@@ -34,39 +51,58 @@ def run(context: StageContext) -> None:
 
 
 class _Controller:
-    """All cameras, the heartbeats, and what is said of them."""
+    """All cameras, the alarm panel, the heartbeats, and what is said of them."""
 
     def __init__(self, context: StageContext) -> None:
         self._context = context
+        self._cameras = context.settings.cameras
         self._topics = Topics(context.settings.instance)
+        self._started_s = time.monotonic()
         self._started = visits.iso(time.time_ns())
-        self._statements: Statements | Silence = Silence()
+        self._latencies = Latencies()
         self._desks = Roster(self._open, self._close)
 
     async def serve(self) -> None:
-        context = self._context
+        context, settings = self._context, self._context.settings
         stopped = asyncio.Event()
         loop = asyncio.get_running_loop()
         loop.add_reader(context.stop.fileno(), stopped.set)
+        self._choices_kept = Keeper(settings.state_path / "choices.json", "what was set in Home Assistant")
+        written = overlay.written_in(settings)
+        kept = self._choices_kept.load(functools.partial(overlay.from_json, written=written))
+        self._choices = kept or overlay.Overlay(written)
         self._statements = self._open_statements()
-        self._desks.follow(context.settings.cameras)
+        self._herald = Herald(settings, self._statements)
+        self._guard = Guard(settings, self._topics, self._statements)
+        self._desks.follow(settings.cameras)
+        self._on_alarm(None)
         self._statements.start()
+        obeying = loop.create_task(self._guard.serve())
         context.pulse.health = Health.RUNNING
         try:
             while not stopped.is_set():
                 self._follow_settings()
                 self._check()
-                try:
+                with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stopped.wait(), CHECK_S)
-                except TimeoutError:
-                    continue
         finally:
             loop.remove_reader(context.stop.fileno())
+            obeying.cancel()
             self._desks.close()
+            await self._guard.stop()
+            await self._choices_kept.settled(LAST_WORDS_S)
             await self._statements.stop()
 
     def _open(self, camera: Camera) -> Desk:
-        desk = Desk(self._context, camera, self._topics, self._statements)
+        desk = Desk(
+            self._context,
+            camera,
+            self._topics,
+            self._statements,
+            choices=self._choices.of(camera.id),
+            on_change=self._look,
+            on_alarm=self._on_alarm,
+        )
         asyncio.get_running_loop().add_reader(desk.detections.fileno(), desk.hear)
         return desk
 
@@ -74,47 +110,97 @@ class _Controller:
         asyncio.get_running_loop().remove_reader(desk.detections.fileno())
         desk.close()
 
-    def _follow_settings(self) -> None:
-        edited = self._context.edited()
-        if edited is None:
-            self._desks.retry()
-            return
-        before = {desk.camera.id for desk in self._desks}
-        if self._desks.follow(edited.cameras):
-            self._statements.announce(_discovery(edited))
-        for gone in before - {camera.id for camera in edited.cameras}:
-            self._context.pulse.sources.pop(gone, None)
-            self._statements.forget(self._topics.camera(gone, ""))
-
     def _open_statements(self) -> Statements | Silence:
         settings = self._context.settings
         if not settings.mqtt.enabled:
             log.info("MQTT is off (mqtt.enabled): Home Assistant is told nothing")
             return Silence()
+        inbox = Inbox(
+            self._topics,
+            lambda: [camera.id for camera in self._cameras],
+            alarm=lambda asked: self._guard.command(asked),  # noqa: PLW0108 -- it is made after this
+            change=self._change,
+            restart=self._restart,
+        )
         client_id = f"porchlight-{settings.instance}-controller"
-        return Statements(settings.mqtt, client_id, self._topics.status, _discovery(settings))
+        return Statements(settings.mqtt, client_id, self._topics.status, {}, self._topics.commands, inbox.hear)
+
+    def _follow_settings(self) -> None:
+        edited = self._context.edited()
+        if edited is None:
+            self._desks.retry()
+            return
+        before, self._cameras = {camera.id for camera in self._cameras}, edited.cameras
+        self._choices = self._choices.over(overlay.written_in(edited))
+        self._keep_choices()
+        if self._desks.follow(edited.cameras):
+            self._herald.announce(edited)
+        for gone in before - {camera.id for camera in edited.cameras}:
+            self._context.pulse.sources.pop(gone, None)
 
     def _check(self) -> None:
         """Look at the clock and at everybody's heartbeat."""
         beats = fresh_heartbeats(self._context.folder)
         for desk in self._desks:
             desk.check(beats)
-        for stage in entities.STAGES:
+        self._look()
+        for stage in STAGES:
             alive = stage == "controller" or (stage in beats and beats[stage].health is Health.RUNNING)
             self._statements.fact(self._topics.stage(stage), ONLINE if alive else OFFLINE)
         self._state_health(beats)
+        self._herald.check()
         pulse = self._context.pulse
         pulse.facts["mqtt"] = self._statements.connection
+        pulse.facts["alarm"] = self._guard.state
         pulse.beat()
 
+    def _look(self) -> None:
+        """Show the alarm panel all cameras as they are now: on every change, and when the clock is looked at."""
+        unheard = {camera.id: "cannot be served" for camera in self._cameras}
+        seeing = {desk.camera.id: desk for desk in self._desks}
+        blind = {name: desk.eye.blind_because for name, desk in seeing.items() if not desk.eye.known}
+        unheard = {name: why for name, why in unheard.items() if name not in seeing}
+        present = tuple(one for desk in seeing.values() if desk.eye.known for one in desk.present)
+        self._guard.look(Scene(present, {**unheard, **blind}))
+
+    def _change(self, asked: ChangeSetting) -> None:
+        """Have a setting hold that was chosen while we run."""
+        self._choices = self._choices.choose(asked.camera, asked.setting, asked.value)
+        chosen = self._choices.of(asked.camera)
+        for desk in self._desks:
+            if desk.camera.id == asked.camera and desk.choices != chosen:
+                log.info("camera %s: %s set to %s", asked.camera, asked.setting, in_words(asked.setting, asked.value))
+                desk.choose(chosen)
+        self._keep_choices()
+
+    def _keep_choices(self) -> None:
+        self._choices_kept.keep(self._choices.to_json())
+
+    def _restart(self) -> None:
+        left_s = RESTART_FLOOR_S - (time.monotonic() - self._started_s)
+        if left_s > 0:
+            log.warning("no restart: the controller has just started; ask again in %.0f s", left_s)
+            return
+        log.warning("a restart was asked for")
+        try:
+            restart.ask(self._context.folder)
+        except OSError as error:
+            log.error("it cannot be passed on: %s", error)  # noqa: TRY400 -- its text says all
+
+    def _on_alarm(self, milliseconds: float | None) -> None:
+        if milliseconds is not None:
+            self._latencies.add(milliseconds)
+        self._statements.fact(self._topics.latency, self._latencies.text)
+
     def _state_health(self, beats: dict[str, Heartbeat]) -> None:
-        reasons = [f"{desk.camera.label}: {desk.eye.blind_because}" for desk in self._desks if not desk.eye.known]
-        reasons += [
-            f"{stage} is not running" for stage in entities.STAGES if stage not in beats and stage != "controller"
-        ]
-        reasons += [
-            f"{stage}: {beats[stage].reason}" for stage in entities.STAGES if stage in beats and beats[stage].reason
-        ]
+        reasons = [*self._guard.reasons, *filter(None, (self._choices_kept.problem, self._choices_kept.lost))]
+        for desk in self._desks:
+            if desk.camera.id in self._guard.blind:
+                reasons.append(f"{desk.camera.label}, which the armed alarm relies on: {desk.eye.blind_because}")
+            elif desk.trouble:
+                reasons.append(f"{desk.camera.label}: {desk.trouble}")
+        reasons += [f"{stage} is not running" for stage in STAGES if stage not in beats and stage != "controller"]
+        reasons += [f"{stage}: {beats[stage].reason}" for stage in STAGES if stage in beats and beats[stage].reason]
         facts = beats["inference"].facts if "inference" in beats else {}
         if facts.get("shortage"):
             reasons.append(facts["shortage"])
@@ -127,8 +213,3 @@ class _Controller:
             "shortage": facts.get("shortage") or "",
         }
         self._statements.fact(self._topics.health, json.dumps(health))
-
-
-def _discovery(settings: Settings) -> dict[str, str]:
-    """Return the payload of each device by its topic."""
-    return {payload.topic(settings.mqtt.discovery_prefix): payload.json() for payload in entities.announce(settings)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import functools
 import logging
 import random
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EVENTS_KEPT = 1000
-GONE = ""
-"""An empty retained message is how MQTT takes one back, and how Home Assistant learns that a device is no more."""
 SETTLE_S = 2.0
 """Home Assistant subscribes to what was just announced in delayed batches: events before that would be lost."""
 BIRTH_WAIT_S = (1.0, 5.0)
@@ -51,6 +50,7 @@ class Statements:
         self._commands = commands
         self._on_command = on_command
         self._unacknowledged: dict[int, Callable[[int], None]] = {}
+        self._farewell: dict[str, str] = {}
         self._status_topic = status_topic
         self._discovery = discovery
         self._facts: dict[str, str] = {}
@@ -68,6 +68,11 @@ class Statements:
     def connection(self) -> str:
         """Return the connection in a word, for the page."""
         return "connected" if self.connected else "disconnected"
+
+    @property
+    def parted(self) -> bool:
+        """Whether the broker has taken every farewell."""
+        return not self._farewell
 
     def start(self) -> None:
         self._connection.start()
@@ -93,20 +98,20 @@ class Statements:
         if self.connected:
             self._connection.publish(topic, payload, qos=0)
 
-    def announce(self, discovery: dict[str, str]) -> None:
-        """Announce these devices; those that are no longer among them disappear from Home Assistant."""
-        gone = dict.fromkeys(self._discovery.keys() - discovery.keys(), GONE)
-        changed = {topic: payload for topic, payload in discovery.items() if self._discovery.get(topic) != payload}
-        self._discovery = {**gone, **discovery}
-        if self.connected:
-            for topic, payload in {**gone, **changed}.items():
-                self._connection.publish(topic, payload, retain=True)
+    def announce(self, discovery: dict[str, str], farewell: dict[str, str] | None = None) -> None:
+        """Announce these devices, after a farewell: what is said once more on topics that we have no other word for.
 
-    def forget(self, prefix: str) -> None:
-        """Take back every fact below this topic: nothing of it stays at the broker."""
-        for topic in self._facts:
-            if topic.startswith(prefix):
-                self.fact(topic, GONE)
+        The farewell goes out first, again after each reconnect, until the broker has acknowledged it.
+        """
+        changed = {topic: payload for topic, payload in discovery.items() if self._discovery.get(topic) != payload}
+        self._discovery = discovery
+        for topic, payload in (farewell or {}).items():
+            self._facts.pop(topic, None)
+            self._farewell[topic] = payload
+        if self.connected:
+            self._part()
+            for topic, payload in changed.items():
+                self._connection.publish(topic, payload, retain=True)
 
     async def stop(self) -> None:
         for timer in self._timers:
@@ -132,8 +137,18 @@ class Statements:
     def _announce(self) -> None:
         """Every fact as it stands now, then that it can be believed, then discovery: nothing old is ever available."""
         if self.connected:
+            self._part()
             for topic, payload in (*self._facts.items(), (self._status_topic, ONLINE), *self._discovery.items()):
                 self._connection.publish(topic, payload, retain=True)
+
+    def _part(self) -> None:
+        for topic, payload in self._farewell.items():
+            number = self._connection.publish(topic, payload, retain=True)
+            self._unacknowledged[number] = functools.partial(self._parted, topic, payload)
+
+    def _parted(self, topic: str, payload: str, _at_ns: int) -> None:
+        if self._farewell.get(topic) == payload:
+            del self._farewell[topic]
 
     def _tell_events(self) -> None:
         while self._events and self.connected and self._loop.time() >= self._settled_at:
@@ -162,6 +177,7 @@ class Silence:
 
     connected = False
     connection = "off"
+    parted = False
 
     def start(self) -> None: ...
 
@@ -171,8 +187,6 @@ class Silence:
 
     def figure(self, topic: str, payload: str) -> None: ...
 
-    def announce(self, discovery: dict[str, str]) -> None: ...
-
-    def forget(self, prefix: str) -> None: ...
+    def announce(self, discovery: dict[str, str], farewell: dict[str, str] | None = None) -> None: ...
 
     async def stop(self) -> None: ...

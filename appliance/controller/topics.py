@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 from appliance.mqtt import base_topic, camera_topic, picture_status_topic
 
+_RETAINED = (
+    "status", "connectivity", "person", "person_count", "last_seen", "state", "latency", "last_person",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Topics:
@@ -66,6 +70,15 @@ class Topics:
         `stats` JSON, `camera` JPEG (the gateway's).
         """
         return camera_topic(self.instance, camera, what)
+
+    @property
+    def hub_facts(self) -> tuple[str, ...]:
+        """What is retained of the hub, the stages' states excepted."""
+        return self.status, self.health, self.latency, self.picture_status, self.alarm_state, self.alarm_attributes
+
+    def camera_facts(self, camera: str) -> tuple[str, ...]:
+        """What is retained of a camera, its zones and settings excepted."""
+        return tuple(self.camera(camera, what) for what in _RETAINED)
 
     def zone(self, camera: str, zone: str) -> str:
         """ON / OFF: somebody is in this zone of the camera."""

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 from typing import TYPE_CHECKING
 
-from appliance.controller.entities import ENTERED, LEFT
+from appliance.controller.discovery.household import ENTERED, LEFT
 from appliance.messages import SentryState
 
 if TYPE_CHECKING:
@@ -43,16 +43,12 @@ def event_payload(event_type: str, transition: Transition, device_id: str, extra
 
 
 def evidence(eye: Eye, camera: Camera) -> dict[str, object]:
-    """Return what a visit's event tells beside the ancestor's fields: who, where, and the frames that decided.
-
-    The incident is the same for entering and leaving: the camera, and when it was entered in milliseconds since 1970.
-    """
-    entered = eye.entered
+    """Return what a visit's event tells beside the ancestor's fields: who, where, and the frames that decided."""
     there = zip(camera.zones, eye.zone_counts, strict=False)
     return {
         "camera": camera.id,
         "person_count": eye.person_count,
-        "incident": f"{camera.id}-{entered.wall_ns // 1_000_000}" if entered else None,
+        "incident": incident(eye, camera),
         "zones": [zone.id for zone, count in there if count],
         "observations": [
             {
@@ -64,6 +60,13 @@ def evidence(eye: Eye, camera: Camera) -> dict[str, object]:
             for one in eye.decided
         ],
     }
+
+
+def incident(eye: Eye, camera: Camera) -> str | None:
+    """Return the visit's name, the same for entering, alarm and leaving: the camera, and when it was entered in
+    milliseconds since 1970. None: that is not remembered.
+    """
+    return f"{camera.id}-{eye.entered.wall_ns // 1_000_000}" if eye.entered else None
 
 
 def state_payload(eye: Eye, decided_after_ms: float | None) -> str:

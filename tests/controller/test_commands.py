@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from appliance.controller.alarm_words import Command
+from appliance.controller.alarm.words import Command
 from appliance.controller.commands import (
     LARGEST,
     AlarmCommand,

@@ -13,6 +13,7 @@ import pytest
 from appliance.config import Camera, Settings
 from appliance.controller import desk as desk_module
 from appliance.controller.desk import Desk
+from appliance.controller.overlay import CameraChoices
 from appliance.controller.service import CHECK_S
 from appliance.controller.statements import Silence
 from appliance.controller.topics import Topics
@@ -41,6 +42,7 @@ def check(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
     )
     monkeypatch.setattr(desk_module, "time", clock)
     camera = Camera(id=CAMERA, source="synthetic://porch")
+    choices = CameraChoices(threshold=0.5, clear_seconds=3)
     context = StageContext(Settings(), folder, Pulse(HeartbeatFile(folder, "controller"), "controller"), Stop())
 
     def look() -> None:
@@ -48,7 +50,7 @@ def check(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
         now += CHECK_S
         desk.check({})
 
-    with contextlib.closing(Desk(context, camera, Topics("home"), Silence())) as desk:
+    with contextlib.closing(Desk(context, camera, Topics("home"), Silence(), choices=choices)) as desk:
         yield look
 
 

@@ -239,10 +239,12 @@ def test_a_device_that_is_no_longer_announced_is_taken_back_and_its_facts_with_i
         said.fact("porchlight/x/other/person", "OFF")
         await until(lambda: CAM in topics(ear))
         before = len(ear.heard)
-        said.announce({hub: DISCOVERY[hub], "homeassistant/device/new/config": '{"new":1}'})
-        said.forget("porchlight/x/cam/")
+        gone = {CAM: "", "porchlight/x/cam/person": ""}
+        said.announce({hub: DISCOVERY[hub], "homeassistant/device/new/config": '{"new":1}'}, gone)
         await until(lambda: ear.last("/cam/person") == "")
-        assert topics(ear, before) == [CAM, "homeassistant/device/new/config", "porchlight/x/cam/person"]
+        await until(lambda: ear.last("/new/config"))
+        await until(lambda: said.parted)
+        assert topics(ear, before) == [CAM, "porchlight/x/cam/person", "homeassistant/device/new/config"]
         assert ear.last(CAM) == ""
 
     say(broker.port, script)
@@ -257,7 +259,8 @@ def test_what_was_taken_back_while_the_broker_was_away_is_gone_when_it_returns(b
         await until(lambda: CAM in topics(ear))
         broker.stop()
         await until(lambda: not said.connected)
-        said.announce({})
+        said.announce({}, dict.fromkeys(DISCOVERY, ""))
+        assert not said.parted
         broker.start()
         await until(lambda: said.connected)
 

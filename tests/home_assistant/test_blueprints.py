@@ -19,7 +19,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from appliance.config import Camera, Settings
-from appliance.controller.entities import household
+from appliance.controller.discovery.household import household
 from appliance.controller.topics import Topics
 from appliance.controller.visits import iso
 from tests.home_assistant.hass import PYTHON, TOOLS, Hass

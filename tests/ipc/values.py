@@ -103,7 +103,7 @@ def states(least: int = 0, most: int = 16) -> st.SearchStrategy[CameraState]:
         last_sighting_ns=U64,
         misses=U32,
         transitions=st.lists(TRANSITIONS, min_size=least, max_size=most).map(tuple),
-        threshold=st.floats(width=32),
+        threshold=st.floats(0, 1, width=32),
         zones=st.integers(0, 2**16 - 1),
         detecting=st.booleans(),
         live_view=st.booleans(),

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import ha_discovery as ha
 from appliance.controller.commands import OFF, ON
-from appliance.controller.latency_entities import latency_entities
+from appliance.controller.discovery.latency import latency_entities
+from appliance.controller.discovery.settings import setting_entities
 from appliance.controller.overlay import Setting
-from appliance.controller.setting_entities import setting_entities
 from appliance.messages import Mode, SentryState
 
 if TYPE_CHECKING:
@@ -54,8 +54,9 @@ def camera_entities(device_id: str, camera: Camera, topics: Topics) -> dict[str,
         ),
         "person": _occupancy(f"{device_id}_person", "Person", topic("person"), sees),
         **{
+            # With a dash, which no camera's name has: the zone `person` of `yard` is not the camera `yard_zone`.
             f"zone_{zone.id}": _occupancy(
-                f"{device_id}_zone_{zone.id}", zone.label, topics.zone(camera.id, zone.id), sees
+                f"{device_id}_zone-{zone.id}", zone.label, topics.zone(camera.id, zone.id), sees
             )
             for zone in camera.zones
         },

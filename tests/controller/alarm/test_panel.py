@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.controller.alarm_words import AlarmState, ArmMode, Code, Command, EventKind, Refusal
-from tests.controller.alarm_house import House, ModeSettings, Settings, armed, triggered
+from appliance.controller.alarm.words import AlarmState, ArmMode, Code, Command, EventKind, Refusal
+from tests.controller.alarm.house import House, ModeSettings, Settings, armed, triggered
 
 DISARMED, ARMING, PENDING, TRIGGERED = (
     AlarmState.DISARMED,

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from appliance.config import Alarm, Camera, Settings, Zone
-from appliance.controller.alarm_words import Command, EventKind
+from appliance.controller.alarm.words import Command, EventKind
 from appliance.controller.commands import AlarmCommand, Restart, in_words, parse
-from appliance.controller.entities import ALARM, ENTERED, LEFT, household
+from appliance.controller.discovery.household import ALARM, ENTERED, LEFT, household
 from appliance.controller.overlay import RANGES, Setting
 from appliance.controller.topics import Topics
 from tests.home_assistant.hass import PYTHON, TOOLS, lint
@@ -41,9 +42,14 @@ def payloads() -> dict[str, dict[str, Any]]:
 def components(device: str, settings: Settings = SETTINGS, *, has_pin: bool = False) -> dict[str, dict[str, Any]]:
     """Return the components of a device, as they are announced."""
     topic = f"homeassistant/device/porchlight_home{device}/config"
-    announced = {payload.topic(): payload.json() for payload in household(settings, has_pin=has_pin)}
+    announced = {payload.topic(): payload.json() for payload in household(with_pin(settings) if has_pin else settings)}
     found: dict[str, dict[str, Any]] = json.loads(announced[topic])["components"]
     return found
+
+
+def with_pin(settings: Settings) -> Settings:
+    alarm = settings.alarm.model_copy(update={"pin": SecretStr("$argon2id$...")})
+    return settings.model_copy(update={"alarm": alarm})
 
 
 def with_codes(arm: bool, disarm: bool, trigger: bool) -> Settings:
@@ -146,7 +152,7 @@ def test_a_zone_called_person_is_not_taken_for_the_camera() -> None:
     garden = components("_garden")
     zone, camera = garden["zone_person"], garden["person"]
     assert zone["name"] == camera["name"] == "Person"
-    assert zone["unique_id"] == "porchlight_home_garden_zone_person"
+    assert zone["unique_id"] == "porchlight_home_garden_zone-person"
     assert camera["unique_id"] == "porchlight_home_garden_person"
     assert zone["state_topic"] == "porchlight/home/garden/zone/person/person"
     assert garden["zone_lawn"]["name"] == "The lawn"
@@ -196,7 +202,7 @@ def test_another_discovery_prefix_is_used() -> None:
 def test_home_assistants_own_schemas_take_every_key(tmp_path: Path, has_pin: bool) -> None:
     if not PYTHON.exists() or not TOOLS.exists():
         pytest.skip(f"not here: Home Assistant ({PYTHON}; ../shared/tools/ha/setup.sh makes it)")
-    for number, payload in enumerate(household(SETTINGS, has_pin=has_pin)):
+    for number, payload in enumerate(household(with_pin(SETTINGS) if has_pin else SETTINGS)):
         file = tmp_path / f"{number}.json"
         file.write_text(payload.json())
         assert "0 problem(s)" in lint(file)

@@ -2,49 +2,33 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import ha_discovery as ha
 from appliance import __version__
-from appliance.controller.camera_entities import ALARM, ENTERED, LEFT, camera_entities
-from appliance.controller.hub_entities import STAGES, hub_entities
+from appliance.controller.discovery.camera import ALARM, ENTERED, LEFT, camera_entities
+from appliance.controller.discovery.hub import STAGES, hub_entities
 from appliance.controller.topics import Topics
 
 if TYPE_CHECKING:
     from appliance.config import Camera, Settings
 
-__all__ = ["ALARM", "ENTERED", "LEFT", "STAGES", "announce", "household"]
-
-_TO_COME = re.compile(r"alarm.*|restart|setting_.*|detection|live_view|threshold|clear_seconds")
-"""What the controller does not serve yet: it is described and tested, and not announced before something answers."""
+__all__ = ["ALARM", "ENTERED", "LEFT", "STAGES", "household"]
 
 PROJECT_URL = "https://github.com/porchlight-ha/porchlight"
 
 _ORIGIN = ha.Origin(name="Porchlight", sw_version=__version__, support_url=PROJECT_URL)
 
 
-def announce(settings: Settings) -> list[ha.DevicePayload]:
-    """Return what Home Assistant is told: the hub, then the cameras, with all that is served."""
-    return [
-        replace(device, components={k: v for k, v in device.components.items() if not _TO_COME.fullmatch(k)})
-        for device in household(settings)
-    ]
-
-
-def household(settings: Settings, *, has_pin: bool = False) -> list[ha.DevicePayload]:
-    """Return the hub, then the cameras, in the order in which Home Assistant should hear of them.
-
-    `has_pin`: the owner has set a PIN, so that Home Assistant asks for it where alarm.code_to_... says so.
-    """
+def household(settings: Settings) -> list[ha.DevicePayload]:
+    """Return the hub, then the cameras, in the order in which Home Assistant should hear of them."""
     topics = Topics(settings.instance)
     hub_id = f"porchlight_{settings.instance}"
-    hub = _hub(hub_id, settings, topics, has_pin)
+    hub = _hub(hub_id, settings, topics)
     return [hub, *(_camera(hub_id, camera, topics) for camera in settings.cameras)]
 
 
-def _hub(hub_id: str, settings: Settings, topics: Topics, has_pin: bool) -> ha.DevicePayload:
+def _hub(hub_id: str, settings: Settings, topics: Topics) -> ha.DevicePayload:
     return ha.DevicePayload(
         device=ha.Device(
             identifiers=(hub_id,),
@@ -54,7 +38,7 @@ def _hub(hub_id: str, settings: Settings, topics: Topics, has_pin: bool) -> ha.D
             sw_version=__version__,
         ),
         origin=_ORIGIN,
-        components=hub_entities(hub_id, settings.alarm, topics, has_pin),
+        components=hub_entities(hub_id, settings.alarm, topics),
         availability=(ha.Availability(topic=topics.status),),
     )
 

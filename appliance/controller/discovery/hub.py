@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import ha_discovery as ha
-from appliance.controller.alarm_words import EventKind
+from appliance.controller.alarm.words import EventKind
 from appliance.controller.commands import PRESS
-from appliance.controller.latency_entities import latency_entities
+from appliance.controller.discovery.latency import latency_entities
 
 if TYPE_CHECKING:
     from appliance.config import Alarm
@@ -26,10 +26,10 @@ _FEATURES = (
 )
 
 
-def hub_entities(hub_id: str, alarm: Alarm, topics: Topics, has_pin: bool) -> dict[str, ha.Component]:
+def hub_entities(hub_id: str, alarm: Alarm, topics: Topics) -> dict[str, ha.Component]:
     """Return the hub's entities; all depend on the controller alone, which is the device's own availability."""
     return {
-        "alarm": _panel(hub_id, alarm, topics, has_pin),
+        "alarm": _panel(hub_id, alarm, topics),
         "alarm_event": ha.Event(
             unique_id=f"{hub_id}_alarm_event",
             name="Alarm",
@@ -52,9 +52,9 @@ def hub_entities(hub_id: str, alarm: Alarm, topics: Topics, has_pin: bool) -> di
     }
 
 
-def _panel(hub_id: str, alarm: Alarm, topics: Topics, has_pin: bool) -> ha.AlarmControlPanel:
+def _panel(hub_id: str, alarm: Alarm, topics: Topics) -> ha.AlarmControlPanel:
     # Home Assistant asks for a code wherever there is one: not where nothing takes it.
-    asks = has_pin and (alarm.code_to_arm or alarm.code_to_disarm or alarm.code_to_trigger)
+    asks = alarm.pin is not None and (alarm.code_to_arm or alarm.code_to_disarm or alarm.code_to_trigger)
     return ha.AlarmControlPanel(
         unique_id=f"{hub_id}_alarm",
         name=None,

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from appliance.controller.alarm_words import (
+from appliance.controller.alarm.attempts import Attempts
+from appliance.controller.alarm.countdown import Countdown
+from appliance.controller.alarm.outages import followed
+from appliance.controller.alarm.words import (
     AlarmEvent,
     AlarmState,
     Code,
@@ -17,13 +20,10 @@ from appliance.controller.alarm_words import (
     mode_settings,
     watches,
 )
-from appliance.controller.attempts import Attempts
-from appliance.controller.countdown import Countdown
-from appliance.controller.outages import followed
 
 if TYPE_CHECKING:
-    from appliance.controller.alarm_words import AlarmSettings, ArmMode, Presence, Scene
-    from appliance.controller.panel import Panel
+    from appliance.controller.alarm.panel import Panel
+    from appliance.controller.alarm.words import AlarmSettings, ArmMode, Presence, Scene
 
 
 class Turn:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from appliance.controller.alarm_words import AlarmEvent, AlarmState, ArmMode, Code, Command, EventKind, Presence, Scene
-from appliance.controller.panel import Panel
-from appliance.controller.panel_file import from_json, to_json
+from appliance.controller.alarm.panel import Panel
+from appliance.controller.alarm.panel_file import from_json, to_json
+from appliance.controller.alarm.words import AlarmEvent, AlarmState, ArmMode, Code, Command, EventKind, Presence, Scene
 
 SECOND = 1_000_000_000
 NOON = 1_790_000_000 * SECOND

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.controller.alarm_words import AlarmState, ArmMode, Code, Command, EventKind
-from appliance.controller.countdown import Countdown
-from appliance.controller.panel import Panel
-from appliance.controller.panel_file import LARGEST, NewerPanelFileError, PanelFileError, from_json, to_json
-from tests.controller.alarm_house import NOON, SECOND, House, Settings, armed, triggered
+from appliance.controller.alarm.countdown import Countdown
+from appliance.controller.alarm.panel import Panel
+from appliance.controller.alarm.panel_file import LARGEST, NewerPanelFileError, PanelFileError, from_json, to_json
+from appliance.controller.alarm.words import AlarmState, ArmMode, Code, Command, EventKind
+from tests.controller.alarm.house import NOON, SECOND, House, Settings, armed, triggered
 
 ARMING, PENDING, TRIGGERED = AlarmState.ARMING, AlarmState.PENDING, AlarmState.TRIGGERED
 AWAY = AlarmState.ARMED_AWAY

@@ -12,7 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from appliance.controller.alarm_words import (
+from appliance.controller.alarm.attempts import Attempts
+from appliance.controller.alarm.countdown import Countdown, set_by_ns
+from appliance.controller.alarm.turn import Turn
+from appliance.controller.alarm.words import (
     AlarmEvent,
     AlarmState,
     ArmMode,
@@ -22,13 +25,10 @@ from appliance.controller.alarm_words import (
     leaves_out,
     mode_settings,
 )
-from appliance.controller.attempts import Attempts
-from appliance.controller.countdown import Countdown, set_by_ns
-from appliance.controller.turn import Turn
 
 if TYPE_CHECKING:
-    from appliance.controller.alarm_words import AlarmSettings, Scene
-    from appliance.controller.outages import Outage
+    from appliance.controller.alarm.outages import Outage
+    from appliance.controller.alarm.words import AlarmSettings, Scene
 
 Step: TypeAlias = tuple["Panel", tuple[AlarmEvent, ...]]
 

@@ -8,11 +8,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from appliance.controller.alarm_words import AlarmState, ArmMode, Presence
-from appliance.controller.attempts import Attempts
-from appliance.controller.countdown import Countdown
-from appliance.controller.outages import Outage
-from appliance.controller.panel import Panel
+from appliance.controller.alarm.attempts import Attempts
+from appliance.controller.alarm.countdown import Countdown
+from appliance.controller.alarm.outages import Outage
+from appliance.controller.alarm.panel import Panel
+from appliance.controller.alarm.words import AlarmState, ArmMode, Presence
 
 VERSION = 1
 LARGEST = 100_000

@@ -8,7 +8,7 @@ import sys
 import argon2
 import pytest
 
-from appliance.controller.pin import (
+from appliance.controller.alarm.pin import (
     LARGEST_KIB,
     BadPinError,
     BrokenPinHashError,

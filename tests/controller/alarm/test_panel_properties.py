@@ -12,11 +12,11 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from appliance.controller.alarm_words import AlarmEvent, AlarmState, ArmMode, Code, Command, EventKind, camera_of
-from appliance.controller.attempts import FIRST_WAIT_S, FREE, LONGEST_WAIT_S
-from appliance.controller.countdown import LONGEST_LOOK_NS
-from appliance.controller.panel_file import from_json, to_json
-from tests.controller.alarm_house import SECOND, House, ModeSettings, Settings
+from appliance.controller.alarm.attempts import FIRST_WAIT_S, FREE, LONGEST_WAIT_S
+from appliance.controller.alarm.countdown import LONGEST_LOOK_NS
+from appliance.controller.alarm.panel_file import from_json, to_json
+from appliance.controller.alarm.words import AlarmEvent, AlarmState, ArmMode, Code, Command, EventKind, camera_of
+from tests.controller.alarm.house import SECOND, House, ModeSettings, Settings
 
 PLACES = ("porch", "porch/door", "hall", "hall/stairs")
 CAMERAS = ("porch", "hall")

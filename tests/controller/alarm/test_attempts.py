@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.controller.alarm_words import AlarmState, ArmMode, Code, Command, EventKind, Refusal
-from appliance.controller.attempts import FREE, LONGEST_WAIT_S, Attempts
-from tests.controller.alarm_house import NOON, SECOND, House, armed
+from appliance.controller.alarm.attempts import FREE, LONGEST_WAIT_S, Attempts
+from appliance.controller.alarm.words import AlarmState, ArmMode, Code, Command, EventKind, Refusal
+from tests.controller.alarm.house import NOON, SECOND, House, armed
 
 
 def waits(count: int) -> list[float]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from appliance.controller.countdown import Countdown
+from appliance.controller.alarm.countdown import Countdown
 
 FREE = 2
 FIRST_WAIT_S = 30

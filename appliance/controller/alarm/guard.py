@@ -1,0 +1,139 @@
+"""The alarm panel at work: what it is told and shown, what it says, and that it outlives this process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from appliance.controller.alarm import panel_file, pin, telling
+from appliance.controller.alarm.panel import Panel
+from appliance.controller.alarm.words import AlarmState, Code, EventKind
+from appliance.controller.keeper import Keeper
+
+if TYPE_CHECKING:
+    from appliance.config import Settings
+    from appliance.controller.alarm.words import AlarmEvent, Scene
+    from appliance.controller.commands import AlarmCommand
+    from appliance.controller.statements import Silence, Statements
+    from appliance.controller.topics import Topics
+
+log = logging.getLogger(__name__)
+
+WAITING_MOST = 16
+"""Commands that may wait while a code is checked; nobody's household sends more."""
+DISK_PATIENCE_S = 2.0
+"""What was asked for is told when it would survive a power cut, or after this: a dead disk does not hold it up."""
+
+
+class Guard:
+    """All methods belong to the asyncio thread. `look` is on the alarm's path: it waits for nothing."""
+
+    def __init__(self, settings: Settings, topics: Topics, statements: Statements | Silence) -> None:
+        self._instance = settings.instance
+        self._settings = settings.alarm
+        self._topics = topics
+        self._statements = statements
+        self._keeper = Keeper(settings.state_path / "alarm.json", "the alarm panel's state")
+        self._panel = self._keeper.load(panel_file.from_json) or Panel()
+        self._doubt = self._keeper.lost and f"{self._keeper.lost}; whether it was armed is not known: set it again"
+        self._bad_pin = ""
+        self._commands: asyncio.Queue[AlarmCommand] = asyncio.Queue(WAITING_MOST)
+        self._untold: list[AlarmEvent] = []
+        self._is_obeying = False
+        if self._panel.state is not AlarmState.DISARMED:
+            log.info("alarm: %s, as it was", self._panel.state)
+
+    @property
+    def state(self) -> AlarmState:
+        return self._panel.state
+
+    @property
+    def blind(self) -> tuple[str, ...]:
+        """The cameras that the armed panel relies on, and that have been blind for longer than `blind_seconds`."""
+        return self._panel.blind
+
+    @property
+    def reasons(self) -> list[str]:
+        """What is wrong with the panel, in words."""
+        return [reason for reason in (self._doubt, self._keeper.problem, self._bad_pin) if reason]
+
+    def look(self, scene: Scene) -> None:
+        """Take in what the cameras say now, and tell what follows at once."""
+        self._panel, events = self._panel.look(scene, time.time_ns(), self._settings)
+        self._keep()
+        self._untold += events
+        if events or not self._is_obeying:
+            self._tell()
+
+    def command(self, asked: AlarmCommand) -> None:
+        """Have it obeyed, after those before it."""
+        try:
+            self._commands.put_nowait(asked)
+        except asyncio.QueueFull:
+            log.warning("alarm: %s refused: %d commands are waiting already", asked.command, WAITING_MOST)
+
+    async def serve(self) -> None:
+        """Obey one command after the other, until cancelled."""
+        while True:
+            asked = await self._commands.get()
+            self._is_obeying = True
+            try:
+                await self._obey(asked)
+            except Exception:
+                log.exception("alarm: %s could not be carried out", asked.command)
+            finally:
+                self._is_obeying = False
+
+    async def stop(self) -> None:
+        """Give the disk a moment for what is not kept yet."""
+        await self._keeper.settled(DISK_PATIENCE_S / 2)
+
+    async def _obey(self, asked: AlarmCommand) -> None:
+        code = await self._look_at_code(asked)
+        self._panel, events = self._panel.obey(asked.command, code, time.time_ns(), self._settings)
+        self._untold += events
+        if any(event.command and event.kind not in _REFUSALS for event in events):
+            self._doubt = ""
+        self._keep()
+        await self._keeper.settled(DISK_PATIENCE_S)
+        self._tell()
+
+    async def _look_at_code(self, asked: AlarmCommand) -> Code:
+        """Check the code where one is wanted. One at a time, in a thread: it takes memory and a tenth of a second."""
+        if self._settings.pin is None:
+            return Code.NO_PIN
+        if asked.code is None:
+            return Code.MISSING
+        wanted = self._panel.wants_code(asked.command, self._settings)
+        if not wanted or self._panel.attempts.wait_s(time.time_ns()):
+            return Code.UNCHECKED
+        try:
+            is_right = await asyncio.to_thread(pin.verify, self._settings.pin.get_secret_value(), asked.code)
+        except pin.BrokenPinHashError as error:
+            self._bad_pin = f"alarm.pin: {error}; run `porchlight pin` and write what it prints"
+            log.error("%s", self._bad_pin)  # noqa: TRY400 -- its text says all
+            return Code.UNCHECKED
+        return Code.RIGHT if is_right else Code.WRONG
+
+    def _keep(self) -> None:
+        self._keeper.keep(panel_file.to_json(self._panel))
+
+    def _tell(self) -> None:
+        """Say what happened, then how things stand."""
+        topics, panel = self._topics, self._panel
+        untold, self._untold = self._untold, []
+        for event in untold:
+            log.log(_LEVELS.get(event.kind, logging.INFO), "alarm: %s", telling.in_words(event))
+            self._statements.event(topics.alarm_event, telling.event_payload(event, self._instance))
+            if event.kind is EventKind.TRIGGERED and event.cause is not None:
+                camera = event.cause.camera
+                payload = telling.camera_payload(event, event.cause, f"{self._instance}_{camera}")
+                self._statements.event(topics.camera(camera, "event"), payload)
+        self._statements.fact(topics.alarm_state, panel.state)
+        self._statements.fact(topics.alarm_attributes, telling.attributes(panel))
+
+
+_REFUSALS = frozenset({EventKind.REJECTED_CODE, EventKind.FAILED_TO_ARM})
+_LEVELS = dict.fromkeys((*_REFUSALS, EventKind.TRIGGERED, EventKind.PENDING, EventKind.BLIND), logging.WARNING)

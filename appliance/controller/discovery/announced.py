@@ -1,0 +1,111 @@
+"""What the broker has of us, and what to take back of it: cameras, zones and entities that are no more.
+
+Home Assistant keeps an entity that is merely left out, and the broker keeps every retained message; so what was
+announced is kept in a file, and whatever of it is not announced any more is taken back, also where the settings were
+edited while the appliance was off. Values in, values out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+import ha_discovery as ha
+from appliance.controller.discovery.hub import STAGES
+from appliance.controller.overlay import Setting
+from appliance.controller.topics import Topics
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from appliance.config import Settings
+
+GONE = ""
+"""An empty retained message is how MQTT takes one back, and how Home Assistant learns that a device is no more."""
+
+
+class BrokenRecordError(ValueError):
+    """The text is no record of what was announced."""
+
+
+class Device(BaseModel):
+    """What was announced of one device: its components' platforms by their keys, and its retained topics."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    components: dict[str, str]
+    facts: list[str]
+
+
+class Announced(BaseModel):
+    """Each device by its discovery topic."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    version: Literal[1] = 1
+    devices: dict[str, Device] = {}
+
+    def over(self, before: Announced) -> Announced:
+        """Return both: what the broker has until all of `before` that is no more was taken back."""
+        devices = dict(before.devices)
+        for topic, device in self.devices.items():
+            old = devices.get(topic, Device(components={}, facts=[]))
+            devices[topic] = Device(
+                components={**old.components, **device.components}, facts=sorted({*old.facts, *device.facts})
+            )
+        return Announced(devices=devices)
+
+
+def announced(settings: Settings, payloads: Sequence[ha.DevicePayload]) -> Announced:
+    """Return the record of these announcements: the hub's first, then each camera's."""
+    topics = Topics(settings.instance)
+    hub = [*topics.hub_facts, *(topics.stage(stage) for stage in STAGES)]
+    cameras = [
+        [
+            *topics.camera_facts(camera.id),
+            *(topics.zone(camera.id, zone.id) for zone in camera.zones),
+            *(topics.setting(camera.id, setting) for setting in Setting),
+        ]
+        for camera in settings.cameras
+    ]
+    prefix = settings.mqtt.discovery_prefix
+    return Announced(
+        devices={
+            payload.topic(prefix): Device(components=ha.published(payload), facts=facts)
+            for payload, facts in zip(payloads, [hub, *cameras], strict=True)
+        }
+    )
+
+
+def farewell(before: Announced, now: Announced, payloads: Mapping[str, ha.DevicePayload]) -> dict[str, str]:
+    """Return what to publish, retained, ahead of the announcements: payload by topic. `payloads` by their topics."""
+    takes_back: dict[str, str] = {}
+    for topic, device in before.devices.items():
+        if topic not in now.devices:
+            takes_back[topic] = GONE
+        elif (parting := ha.removing(payloads[topic], device.components)) != payloads[topic]:
+            takes_back[topic] = parting.json()
+    kept = {fact for device in now.devices.values() for fact in device.facts}
+    gone = {fact for device in before.devices.values() for fact in device.facts} - kept
+    return {**takes_back, **dict.fromkeys(sorted(gone), GONE)}
+
+
+def from_json(text: str) -> Announced:
+    """Return what was kept. BrokenRecordError where it is no such record."""
+    try:
+        record = Announced.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise BrokenRecordError(f"the record is broken: {place}: {first['msg']}") from None
+    platforms = {platform for device in record.devices.values() for platform in device.components.values()}
+    if unknown := platforms - set(ha.Platform):
+        raise BrokenRecordError(f"the record is broken: there is no platform {min(unknown)!r}")
+    if bad := [topic for topic in _topics(record) if not topic or len(topic) > 1000 or {"+", "#"} & set(topic)]:
+        raise BrokenRecordError(f"the record is broken: {bad[0][:80]!r} is no topic")
+    return record
+
+
+def _topics(record: Announced) -> list[str]:
+    return [*record.devices, *(fact for device in record.devices.values() for fact in device.facts)]
