@@ -35,7 +35,6 @@ class Figures:
         self._on_alarm = on_alarm
         self._latency_ms: float | None = None
         self._counted_s = self._seen_s = self._stated_s = float("-inf")
-        self._say_alarms()
 
     def note(self, detections: Detections, eye: Eye, now_s: float) -> None:
         """While somebody is there: the count and the time, no more often than their floors."""
@@ -65,11 +64,8 @@ class Figures:
         """Note that the broker had the alarm over this frame at that moment (both CLOCK_MONOTONIC, nanoseconds)."""
         milliseconds = (at_ns - captured_ns) / 1e6
         self.alarms.add(milliseconds)
-        self._say_alarms()
-        self._on_alarm(milliseconds)
-
-    def _say_alarms(self) -> None:
         self._statements.fact(self._topic("latency"), self.alarms.text)
+        self._on_alarm(milliseconds)
 
 
 def age_ms(detections: Detections | None) -> float | None:

@@ -75,7 +75,6 @@ class _Controller:
         self._herald = Herald(settings, self._statements)
         self._guard = Guard(settings, self._topics, self._statements)
         self._desks.follow(settings.cameras)
-        self._on_alarm(None)
         self._statements.start()
         obeying = loop.create_task(self._guard.serve())
         context.pulse.health = Health.RUNNING
@@ -187,9 +186,8 @@ class _Controller:
         except OSError as error:
             log.error("it cannot be passed on: %s", error)  # noqa: TRY400 -- its text says all
 
-    def _on_alarm(self, milliseconds: float | None) -> None:
-        if milliseconds is not None:
-            self._latencies.add(milliseconds)
+    def _on_alarm(self, milliseconds: float) -> None:
+        self._latencies.add(milliseconds)
         self._statements.fact(self._topics.latency, self._latencies.text)
 
     def _state_health(self, beats: dict[str, Heartbeat]) -> None:
