@@ -12,9 +12,10 @@ wrong in the others.
 from appliance.config.alarm import Alarm
 from appliance.config.camera import Camera
 from appliance.config.loading import load
+from appliance.config.mqtt import Mqtt, Tls
 from appliance.config.problem import ConfigError, Origin, Problem
 from appliance.config.sentry import CameraSentry, Sentry
-from appliance.config.settings import Gateway, Model, Mqtt, Settings, Supervisor, Telemetry
+from appliance.config.settings import Gateway, Model, Settings, Supervisor, Telemetry
 from appliance.config.source import (
     FileSource,
     HttpSettings,
@@ -44,6 +45,7 @@ __all__ = [
     "Supervisor",
     "SyntheticSettings",
     "Telemetry",
+    "Tls",
     "V4l2Settings",
     "Watch",
     "Zone",

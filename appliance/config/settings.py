@@ -14,7 +14,8 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from appliance.config.alarm import Alarm, ArmMode
 from appliance.config.camera import Camera
-from appliance.config.kinds import Hint, Host, LocalPath, Secret, Section, Text, Token, Topic, Word
+from appliance.config.kinds import Hint, Host, LocalPath, Section, Token, Word
+from appliance.config.mqtt import Mqtt
 from appliance.config.problem import BadSettingError
 from appliance.config.sentry import Sentry, Threshold, check_heights
 from appliance.config.source import why_unreadable
@@ -49,38 +50,6 @@ class Model(Section):
                 raise BadSettingError("is not set, but there is a camera to watch", right)
             if reason := why_unreadable(value):
                 raise BadSettingError(f'the file "{value}" {reason}', right)
-        return value
-
-
-class Mqtt(Section):
-    """The MQTT broker that Home Assistant listens to."""
-
-    enabled: bool = Field(default=True, strict=True, description="false: Home Assistant is told nothing.")
-    host: Host = Field(default="localhost", description="Host name or address of the broker.")
-    port: int = Field(default=1883, strict=True, ge=1, le=65535, description="TCP port of the broker.")
-    username: Text | None = Field(default=None, description="User name at the broker. null: none.")
-    password: Secret | None = Field(default=None, description="Password at the broker; needs a user name. null: none.")
-    discovery_prefix: Topic = Field(
-        default="homeassistant", description="First part of the discovery topics, as set in Home Assistant."
-    )
-    birth_topic: Topic = Field(
-        default="homeassistant/status", description="Topic on which Home Assistant says that it is there."
-    )
-    birth_payload: Text = Field(default="online", description="The word with which it says so.")
-    keepalive: int = Field(
-        default=30,
-        strict=True,
-        ge=5,
-        le=300,
-        description="Seconds between signs of life to the broker. The broker waits one and a half times as "
-        "long before it reports Porchlight gone.",
-    )
-
-    @field_validator("password")
-    @classmethod
-    def _has_a_user(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if value is not None and info.data.get("username", "") is None:
-            raise BadSettingError("is set without a user name", "set mqtt.username too")
         return value
 
 

@@ -41,6 +41,8 @@ START_PATIENCE_S = 5.0
 """A camera that starts up is no fault yet."""
 STATE_EVERY_S = 0.75
 """Asked about at each look (0.25 s apart): so whoever has just come knows the state within a second."""
+UNTOLD_NS = 60_000_000_000
+"""Who came longer ago was told of, or is no news."""
 SWITCHED_OFF = "detection is switched off"
 
 
@@ -89,6 +91,7 @@ class Desk:
         """The eye as it was when telling of it failed."""
         self._opened_s = time.monotonic()
         self._decided_after_ms: float | None = None
+        self._tell_untold()
 
     @property
     def is_switched_off(self) -> bool:
@@ -239,6 +242,14 @@ class Desk:
         self._state_facts()
         self._state_availability()
         self._on_change()
+
+    def _tell_untold(self) -> None:
+        """Tell what a predecessor decided in its last moment, and did not live to tell."""
+        told = self._statements.newest_event(self._topic("event"))
+        for transition in self.eye.transitions[-1:]:
+            is_news = told is None or visits.iso(transition.wall_ns) > str(told["timestamp"])
+            if is_news and time.time_ns() - transition.wall_ns < UNTOLD_NS:
+                self._tell_transition(transition, None)
 
     def _tell_transition(self, transition: Transition, detections: Detections | None) -> None:
         log.info(

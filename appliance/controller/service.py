@@ -23,11 +23,12 @@ from appliance.controller.discovery.household import STAGES
 from appliance.controller.inbox import Inbox
 from appliance.controller.keeper import Keeper
 from appliance.controller.latency import Latencies
+from appliance.controller.outbox import Outbox
 from appliance.controller.statements import Silence, Statements
 from appliance.controller.topics import Topics
 from appliance.ipc.heartbeat import fresh_heartbeats
 from appliance.messages import Health
-from appliance.mqtt import OFFLINE, ONLINE
+from appliance.mqtt import OFFLINE, ONLINE, install_id
 from appliance.roster import Roster
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class _Controller:
         self._started_s = time.monotonic()
         self._started = visits.iso(time.time_ns())
         self._latencies = Latencies()
+        self._outbox: Outbox | None = None
         self._desks = Roster(self._open, self._close)
 
     async def serve(self) -> None:
@@ -71,7 +73,7 @@ class _Controller:
         written = overlay.written_in(settings)
         kept = self._choices_kept.load(functools.partial(overlay.from_json, written=written))
         self._choices = kept or overlay.Overlay(written)
-        self._statements = self._open_statements()
+        self._statements = await self._open_statements()
         self._herald = Herald(settings, self._statements)
         self._guard = Guard(settings, self._topics, self._statements)
         self._desks.follow(settings.cameras)
@@ -91,6 +93,8 @@ class _Controller:
             await self._guard.stop()
             await self._choices_kept.settled(LAST_WORDS_S)
             await self._statements.stop()
+            if self._outbox is not None:
+                await self._outbox.close(LAST_WORDS_S)
 
     def _open(self, camera: Camera) -> Desk:
         desk = Desk(
@@ -109,7 +113,7 @@ class _Controller:
         asyncio.get_running_loop().remove_reader(desk.detections.fileno())
         desk.close()
 
-    def _open_statements(self) -> Statements | Silence:
+    async def _open_statements(self) -> Statements | Silence:
         settings = self._context.settings
         if not settings.mqtt.enabled:
             log.info("MQTT is off (mqtt.enabled): Home Assistant is told nothing")
@@ -121,8 +125,18 @@ class _Controller:
             change=self._change,
             restart=self._restart,
         )
-        client_id = f"porchlight-{settings.instance}-controller"
-        return Statements(settings.mqtt, client_id, self._topics.status, {}, self._topics.commands, inbox.hear)
+        self._outbox = Outbox(self._context.folder.path, settings.state_path)
+        await self._outbox.open()
+        client_id = f"porchlight-{settings.instance}-{install_id(settings.state_path)}-controller"
+        return Statements(
+            settings.mqtt,
+            client_id,
+            self._topics.status,
+            {},
+            self._outbox,
+            self._topics.commands,
+            inbox.hear,
+        )
 
     def _follow_settings(self) -> None:
         edited = self._context.edited()
@@ -150,6 +164,8 @@ class _Controller:
         self._herald.check()
         pulse = self._context.pulse
         pulse.facts["mqtt"] = self._statements.connection
+        pulse.facts["mqtt_problem"] = self._statements.problem
+        pulse.counters["outbox"] = len(self._outbox.events) if self._outbox is not None else 0
         pulse.facts["alarm"] = self._guard.state
         pulse.beat()
 
@@ -191,7 +207,11 @@ class _Controller:
         self._statements.fact(self._topics.latency, self._latencies.text)
 
     def _state_health(self, beats: dict[str, Heartbeat]) -> None:
-        reasons = [*self._guard.reasons, *filter(None, (self._choices_kept.problem, self._choices_kept.lost))]
+        kept = (self._choices_kept.problem, self._choices_kept.lost, self._statements.problem)
+        reasons = [*self._guard.reasons, *filter(None, kept)]
+        if self._outbox is not None:
+            reasons += [self._outbox.problem] if self._outbox.problem else []
+            reasons += [f"{self._outbox.lost} undelivered events gave way to newer ones"] if self._outbox.lost else []
         for desk in self._desks:
             if desk.camera.id in self._guard.blind:
                 reasons.append(f"{desk.camera.label}, which the armed alarm relies on: {desk.eye.blind_because}")

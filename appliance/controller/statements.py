@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import collections
 import functools
 import logging
 import random
-from typing import TYPE_CHECKING, NamedTuple
+import time
+from typing import TYPE_CHECKING, Any
 
 from appliance.mqtt import ONLINE, Connection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from paho.mqtt.client import MQTTMessage
 
     from appliance.config import Mqtt
+    from appliance.controller.outbox import Event, Outbox
 
 log = logging.getLogger(__name__)
 
-EVENTS_KEPT = 1000
+IN_FLIGHT_MOST = 200
+"""Events that may wait for their PUBACK: the client's queue has room for them and all facts."""
 SETTLE_S = 2.0
 """Home Assistant subscribes to what was just announced in delayed batches: events before that would be lost."""
 BIRTH_WAIT_S = (1.0, 5.0)
 """After Home Assistant's birth, so that not every device of the house speaks at once."""
-
-
-class _Event(NamedTuple):
-    topic: str
-    payload: str
-    acknowledged: Callable[[int], None] | None = None
 
 
 class Statements:
@@ -42,6 +38,7 @@ class Statements:
         client_id: str,
         status_topic: str,
         discovery: dict[str, str],
+        outbox: Outbox,
         commands: Sequence[str] = (),
         on_command: Callable[[MQTTMessage], None] = lambda _message: None,
     ) -> None:
@@ -51,10 +48,11 @@ class Statements:
         self._on_command = on_command
         self._unacknowledged: dict[int, Callable[[int], None]] = {}
         self._farewell: dict[str, str] = {}
+        self._flying = 0
         self._status_topic = status_topic
         self._discovery = discovery
         self._facts: dict[str, str] = {}
-        self._events: collections.deque[_Event] = collections.deque(maxlen=EVENTS_KEPT)
+        self._outbox = outbox
         self._settled_at = float("inf")
         self._timers: set[asyncio.TimerHandle] = set()
         self._loop = asyncio.get_running_loop()
@@ -66,8 +64,13 @@ class Statements:
 
     @property
     def connection(self) -> str:
-        """Return the connection in a word, for the page."""
+        """Return the connection in a word, for the page; `problem` says more."""
         return "connected" if self.connected else "disconnected"
+
+    @property
+    def problem(self) -> str:
+        """Why there is no connection, or what it cannot carry; empty where all is well."""
+        return self._connection.problem
 
     @property
     def parted(self) -> bool:
@@ -84,14 +87,19 @@ class Statements:
             if self.connected:
                 self._connection.publish(topic, payload, retain=True)
 
-    def event(self, topic: str, payload: str, acknowledged: Callable[[int], None] | None = None) -> None:
-        """Tell what happened: at once, or as soon as somebody can listen. The oldest give way beyond EVENTS_KEPT.
+    def event(self, topic: str, payload: Mapping[str, Any], acknowledged: Callable[[int], None] | None = None) -> None:
+        """Tell what happened: at once, or as soon as somebody can listen, again until the broker has acknowledged it.
 
         `acknowledged` is called with the moment of the broker's PUBACK (CLOCK_MONOTONIC, nanoseconds), unless the
-        connection was lost meanwhile.
+        event could not be sent at once, or was sent more than once.
         """
-        self._events.append(_Event(topic, payload, acknowledged))
+        self._outbox.put(topic, payload, acknowledged, late=not self.connected)
         self._tell_events()
+
+    def newest_event(self, topic: str) -> Mapping[str, Any] | None:
+        """Return the newest event on this topic, of this process or one before it; None: there was none."""
+        newest = self._outbox.newest(topic)
+        return newest.payload if newest is not None else None
 
     def figure(self, topic: str, payload: str) -> None:
         """Publish what is worth nothing later: neither retained nor kept."""
@@ -118,9 +126,11 @@ class Statements:
             timer.cancel()
         await self._connection.stop()
 
-    def _up(self, unsent: list[tuple[str, str]]) -> None:
+    def _up(self) -> None:
         self._unacknowledged.clear()
-        self._events.extendleft(_Event(topic, payload) for topic, payload in reversed(unsent))
+        self._flying = 0
+        for event in self._outbox.events.values():
+            event.late, event.in_flight = True, False
         for topic in (self._settings.birth_topic, *self._commands):
             self._connection.subscribe(topic)
         self._announce()
@@ -144,18 +154,33 @@ class Statements:
     def _part(self) -> None:
         for topic, payload in self._farewell.items():
             number = self._connection.publish(topic, payload, retain=True)
-            self._unacknowledged[number] = functools.partial(self._parted, topic, payload)
+            if number is not None:
+                self._unacknowledged[number] = functools.partial(self._parted, topic, payload)
 
     def _parted(self, topic: str, payload: str, _at_ns: int) -> None:
         if self._farewell.get(topic) == payload:
             del self._farewell[topic]
 
     def _tell_events(self) -> None:
-        while self._events and self.connected and self._loop.time() >= self._settled_at:
-            event = self._events.popleft()
-            number = self._connection.publish(event.topic, event.payload)
-            if event.acknowledged is not None:
-                self._unacknowledged[number] = event.acknowledged
+        if not self.connected or self._loop.time() < self._settled_at:
+            return
+        waiting = [event for event in self._outbox.events.values() if not event.in_flight]
+        for event in waiting[: IN_FLIGHT_MOST - self._flying]:
+            number = self._connection.publish(event.topic, event.text(time.time_ns()))
+            if number is None:
+                log.error("an event on %s is given up: the broker does not take it", event.topic)
+                self._outbox.remove(event.number)
+                continue
+            event.in_flight = True
+            self._flying += 1
+            self._unacknowledged[number] = functools.partial(self._delivered, event)
+
+    def _delivered(self, event: Event, at_ns: int) -> None:
+        self._flying -= 1
+        self._outbox.remove(event.number)
+        if event.acknowledged is not None and not event.late:
+            event.acknowledged(at_ns)
+        self._tell_events()
 
     def _acknowledged(self, number: int, at_ns: int) -> None:
         """Handed over from paho's thread, so never before `_tell_events` has noted the number."""
@@ -177,13 +202,19 @@ class Silence:
 
     connected = False
     connection = "off"
+    problem = ""
     parted = False
 
     def start(self) -> None: ...
 
     def fact(self, topic: str, payload: str) -> None: ...
 
-    def event(self, topic: str, payload: str, acknowledged: Callable[[int], None] | None = None) -> None: ...
+    def event(
+        self, topic: str, payload: Mapping[str, Any], acknowledged: Callable[[int], None] | None = None
+    ) -> None: ...
+
+    def newest_event(self, _topic: str) -> None:
+        return None
 
     def figure(self, topic: str, payload: str) -> None: ...
 

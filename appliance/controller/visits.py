@@ -24,22 +24,22 @@ def event_of(transition: Transition) -> str | None:
     return None
 
 
-def event_payload(event_type: str, transition: Transition, device_id: str, extra: dict[str, object]) -> str:
-    """Return the event's JSON. `device_id`, `timestamp`, `state`, `previous_state` and `event_type` are detr-mmap's
+def event_payload(
+    event_type: str, transition: Transition, device_id: str, extra: dict[str, object]
+) -> dict[str, object]:
+    """Return the event's words. `device_id`, `timestamp`, `state`, `previous_state` and `event_type` are detr-mmap's
     StateChangeNotification; the time is that of the frame that decided.
     """
-    return json.dumps(
-        {
-            "event_type": event_type,
-            "device_id": device_id,
-            "timestamp": iso(transition.wall_ns),
-            "state": transition.state.name.capitalize(),
-            "previous_state": transition.previous.name.capitalize(),
-            "confidence": round(transition.confidence, 3),
-            "frame_number": transition.frame_number,
-            **extra,
-        }
-    )
+    return {
+        "event_type": event_type,
+        "device_id": device_id,
+        "timestamp": iso(transition.wall_ns),
+        "state": transition.state.name.capitalize(),
+        "previous_state": transition.previous.name.capitalize(),
+        "confidence": round(transition.confidence, 3),
+        "frame_number": transition.frame_number,
+        **extra,
+    }
 
 
 def evidence(eye: Eye, camera: Camera) -> dict[str, object]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from appliance.gateway.last_person import LastPerson
 from appliance.gateway.picture import reduced
 from appliance.messages import Mode
-from appliance.mqtt import ONLINE, Connection, camera_topic, picture_status_topic
+from appliance.mqtt import ONLINE, Connection, camera_topic, install_id, picture_status_topic
 from appliance.telemetry import RepeatedFault
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 3.0
+EXPIRY_S = 10
+"""A picture that reaches Home Assistant later is none of now."""
 POLL_S = 0.25
 """How soon a change from idle to alarmed is noticed."""
 
@@ -38,9 +40,8 @@ class Bridge:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._status_topic = picture_status_topic(settings.instance)
-        self._connection = Connection(
-            settings.mqtt, f"porchlight-{settings.instance}-picture", self._status_topic, self._up
-        )
+        client_id = f"porchlight-{settings.instance}-{install_id(settings.state_path)}-picture"
+        self._connection = Connection(settings.mqtt, client_id, self._status_topic, self._up)
         self._tasks: list[tuple[Live, asyncio.Task[None]]] = []
         self._unsent: dict[str, tuple[Live, bytes]] = {}
         """The last person's picture of each camera where somebody came while the broker was away. One that was sent is
@@ -66,7 +67,7 @@ class Bridge:
         await asyncio.gather(*[task for _, task in self._tasks], return_exceptions=True)
         await self._connection.stop()
 
-    def _up(self, _unsent: list[tuple[str, str]]) -> None:
+    def _up(self) -> None:
         self._connection.publish(self._status_topic, ONLINE, retain=True)
         unsent, self._unsent = self._unsent, {}
         for live, picture in unsent.values():
@@ -102,7 +103,7 @@ class Bridge:
                 continue
             fault.heal()
             # Live frames are never retained: what Home Assistant shows after its restart must be new.
-            self._connection.publish(topic, picture, qos=0)
+            self._connection.publish(topic, picture, qos=0, expiry_s=EXPIRY_S)
 
     def _can_send(self) -> bool:
         """Not while the last picture still waits for the network: live means new."""

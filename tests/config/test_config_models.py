@@ -111,7 +111,7 @@ def test_every_setting_is_described_and_every_number_is_bounded(path: tuple[str 
 
 def test_every_group_is_frozen_and_refuses_what_it_does_not_know() -> None:
     groups = {found.section for path in value_paths() if (found := find(path[:-1])).section}
-    assert len(groups) == 14
+    assert len(groups) == 15
     for group in groups:
         assert issubclass(group, BaseModel)
         assert group.model_config["frozen"] is True

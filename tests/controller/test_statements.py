@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from pydantic import SecretStr
 
 from appliance.config import Mqtt
 from appliance.controller import statements as statements_module
+from appliance.controller.outbox import Outbox
 from appliance.controller.statements import Statements
 from tests.rig import Broker, Ear, wait_for
 
@@ -37,7 +40,7 @@ def say(port: int, script: Callable[[Statements], Awaitable[None]]) -> None:
     """Run a script with Statements that are connected to the broker."""
 
     async def main() -> None:
-        said = Statements(Mqtt(host="127.0.0.1", port=port), "test", STATUS, DISCOVERY)
+        said = Statements(Mqtt(host="127.0.0.1", port=port), "test", STATUS, DISCOVERY, outbox(folder))
         said.start()
         await until(lambda: said.connected)
         try:
@@ -45,7 +48,12 @@ def say(port: int, script: Callable[[Statements], Awaitable[None]]) -> None:
         finally:
             await said.stop()
 
-    asyncio.run(main())
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(main())
+
+
+def outbox(folder: str | Path) -> Outbox:
+    return Outbox(Path(folder), Path(folder))
 
 
 async def until(look: Callable[[], Any], seconds: float = 15) -> None:
@@ -76,7 +84,7 @@ def test_facts_go_before_the_word_that_they_can_be_believed_and_that_before_disc
 def test_facts_and_discovery_are_retained_and_events_are_not(broker: Broker, ear: Ear) -> None:
     async def script(said: Statements) -> None:
         said.fact("porchlight/x/a/person", "ON")
-        said.event("porchlight/x/a/event", "{}")
+        said.event("porchlight/x/a/event", {})
         said.figure("porchlight/x/a/stats", "{}")
         await until(lambda: "porchlight/x/a/event" in topics(ear))
 
@@ -104,12 +112,14 @@ def test_a_fact_that_stays_the_same_is_not_said_again(broker: Broker, ear: Ear) 
 def test_events_wait_until_home_assistant_has_subscribed(broker: Broker, ear: Ear) -> None:
     async def script(said: Statements) -> None:
         for number in range(5):
-            said.event("porchlight/x/a/event", str(number))
+            said.event("porchlight/x/a/event", {"number": number})
         await until(lambda: len(ear.all("/event")) == 5)
 
     say(broker.port, script)
     events = ear.all("/event")
-    assert [heard.payload for heard in events] == [b"0", b"1", b"2", b"3", b"4"]
+    assert [heard.json()["number"] for heard in events] == [0, 1, 2, 3, 4]
+    numbers = [heard.json()["event_id"] for heard in events]
+    assert numbers == sorted(set(numbers))
     announced = max(heard.at for heard in ear.heard if heard.topic.startswith("homeassistant/"))
     assert events[0].at - announced >= 0.1
 
@@ -122,13 +132,16 @@ def test_a_goodbye_says_offline(broker: Broker, ear: Ear) -> None:
     wait_for("offline", 10, lambda: ear.last(STATUS) == "offline")
 
 
-def test_a_killed_process_is_said_to_be_offline_by_its_will(broker: Broker, ear: Ear) -> None:
+def test_a_killed_process_is_said_to_be_offline_by_its_will(tmp_path: Path, broker: Broker, ear: Ear) -> None:
     code = f"""
 import asyncio
+from pathlib import Path
 from appliance.config import Mqtt
+from appliance.controller.outbox import Outbox
 from appliance.controller.statements import Statements
 async def main():
-    Statements(Mqtt(host="127.0.0.1", port={broker.port}), "test", "{STATUS}", {{}}).start()
+    outbox = Outbox(Path("{tmp_path}"), Path("{tmp_path}"))
+    Statements(Mqtt(host="127.0.0.1", port={broker.port}), "test", "{STATUS}", {{}}, outbox).start()
     await asyncio.sleep(60)
 asyncio.run(main())
 """
@@ -159,7 +172,7 @@ def test_a_retained_birth_is_old_news(broker: Broker, ear: Ear) -> None:
     _publish(broker.port, "homeassistant/status", "online", retain=True)
 
     async def script(said: Statements) -> None:
-        said.event("porchlight/x/a/event", "settled")
+        said.event("porchlight/x/a/event", {"what": "settled"})
         await until(lambda: ear.last("/event"))
 
     say(broker.port, script)
@@ -172,10 +185,14 @@ def test_after_the_brokers_restart_all_is_said_again_and_events_of_the_outage_ar
         await asyncio.to_thread(broker.stop)
         await until(lambda: not said.connected)
         said.fact("porchlight/x/a/person", "ON")
-        said.event("porchlight/x/a/event", "during the outage")
+        said.event("porchlight/x/a/event", {"what": "during the outage"})
         await asyncio.to_thread(broker.start)
         ear = await asyncio.to_thread(Ear, broker.port)
-        await until(lambda: ear.last("/event") == "during the outage", 30)
+        await until(lambda: ear.last("/event"), 30)
+        told = json.loads(ear.last("/event") or "")
+        assert told["what"] == "during the outage"
+        assert told["replayed"] is True
+        assert told["age_s"] >= 0
         assert ear.last("/person") == "ON"
         assert ear.last(STATUS) == "online"
         assert ear.last("device/cam/config") == '{"cam":1}'
@@ -184,17 +201,19 @@ def test_after_the_brokers_restart_all_is_said_again_and_events_of_the_outage_ar
     say(broker.port, script)
 
 
-def test_a_broker_that_is_not_there_costs_nothing_but_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_broker_that_is_not_there_costs_nothing_but_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: refused at once
         port = taken.getsockname()[1]
 
         async def main() -> None:
-            said = Statements(Mqtt(host="127.0.0.1", port=port), "test", STATUS, DISCOVERY)
+            said = Statements(Mqtt(host="127.0.0.1", port=port), "test", STATUS, DISCOVERY, outbox(tmp_path))
             said.start()
-            await until(lambda: "cannot be reached" in caplog.text)
+            await until(lambda: "nobody listens there" in caplog.text)
             said.fact("porchlight/x/a/person", "ON")
-            said.event("porchlight/x/a/event", "{}")
+            said.event("porchlight/x/a/event", {})
             await said.stop()
 
         asyncio.run(main())
@@ -210,7 +229,7 @@ def test_credentials_open_the_broker_and_wrong_ones_are_told_without_being_shown
 
     async def main() -> None:
         settings = Mqtt(host="127.0.0.1", port=broker.port, username="porch", password=SecretStr(password))
-        said = Statements(settings, "test", STATUS, DISCOVERY)
+        said = Statements(settings, "test", STATUS, DISCOVERY, outbox(tmp_path))
         said.start()
         await until(lambda: outcome in caplog.text)
         await said.stop()

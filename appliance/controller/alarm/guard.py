@@ -62,10 +62,11 @@ class Guard:
     def look(self, scene: Scene) -> None:
         """Take in what the cameras say now, and tell what follows at once."""
         self._panel, events = self._panel.look(scene, time.time_ns(), self._settings)
-        self._keep()
         self._untold += events
         if events or not self._is_obeying:
             self._tell()
+        # After the telling, which notes events: a death in between must not leave an alarm that nobody was told of.
+        self._keep()
 
     def command(self, asked: AlarmCommand) -> None:
         """Have it obeyed, after those before it."""

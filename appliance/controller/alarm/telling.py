@@ -14,36 +14,32 @@ if TYPE_CHECKING:
     from appliance.controller.alarm.words import AlarmEvent
 
 
-def event_payload(event: AlarmEvent, device_id: str) -> str:
-    """Return the JSON of the hub's alarm event. What does not belong to the event is null, `wait_seconds` 0."""
-    return json.dumps(
-        {
-            "event_type": event.kind,
-            "device_id": device_id,
-            "timestamp": iso(event.at_ns),
-            "state": event.state,
-            "previous_state": event.previous,
-            "mode": event.mode,
-            "command": event.command,
-            "reason": event.reason or None,
-            "wait_seconds": round(event.wait_s, 1),
-            **_cause(event.cause),
-            **({"camera": event.camera} if event.camera else {}),
-        }
-    )
+def event_payload(event: AlarmEvent, device_id: str) -> dict[str, object]:
+    """Return the words of the hub's alarm event. What does not belong to the event is None, `wait_seconds` 0."""
+    return {
+        "event_type": event.kind,
+        "device_id": device_id,
+        "timestamp": iso(event.at_ns),
+        "state": event.state,
+        "previous_state": event.previous,
+        "mode": event.mode,
+        "command": event.command,
+        "reason": event.reason or None,
+        "wait_seconds": round(event.wait_s, 1),
+        **_cause(event.cause),
+        **({"camera": event.camera} if event.camera else {}),
+    }
 
 
-def camera_payload(event: AlarmEvent, cause: Presence, device_id: str) -> str:
-    """Return the JSON of `alarm_triggered`, the event of the camera that caused the alarm; the time is the alarm's."""
-    return json.dumps(
-        {
-            "event_type": ALARM,
-            "device_id": device_id,
-            "timestamp": iso(event.at_ns),
-            "mode": event.mode,
-            **_cause(cause),
-        }
-    )
+def camera_payload(event: AlarmEvent, cause: Presence, device_id: str) -> dict[str, object]:
+    """Return the words of `alarm_triggered`, the event of the camera that caused the alarm; the time is the alarm's."""
+    return {
+        "event_type": ALARM,
+        "device_id": device_id,
+        "timestamp": iso(event.at_ns),
+        "mode": event.mode,
+        **_cause(cause),
+    }
 
 
 def attributes(panel: Panel) -> str:

@@ -74,7 +74,8 @@ def camera_entities(device_id: str, camera: Camera, topics: Topics) -> dict[str,
             subtype="person",
             topic=topic("event"),
             payload=ENTERED,
-            value_template="{{ value_json.event_type }}",
+            # What is late is for the event entity, which says so; a trigger would fire as if it were now.
+            value_template="{{ '' if value_json.replayed | default(false) else value_json.event_type }}",
             qos=1,
         ),
         "person_count": ha.Sensor(

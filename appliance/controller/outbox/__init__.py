@@ -1,0 +1,6 @@
+"""What was told and is not acknowledged yet: it outlives a killed process (journal) and a power cut (store)."""
+
+from appliance.controller.outbox.event import Event
+from appliance.controller.outbox.outbox import Outbox
+
+__all__ = ["Event", "Outbox"]

@@ -1,0 +1,316 @@
+"""A connection to the MQTT broker that comes back by itself and says by its last will when it is gone.
+
+The controller and the gateway's picture bridge have one each. paho's own thread does the network; nothing here ever
+waits for it. MQTT 5, and 3.1.1 where the broker knows nothing newer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Literal
+
+from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from appliance.mqtt import diagnosis
+from appliance.mqtt.credentials import CredentialsError, password_of
+from appliance.mqtt.tls import TlsError, context
+from appliance.telemetry import RepeatedFault, Sparing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from paho.mqtt.client import MQTTMessage
+
+    from appliance.config import Mqtt
+
+log = logging.getLogger(__name__)
+
+ONLINE = "online"
+OFFLINE = "offline"
+RECONNECT_S = (0.5, 1.5)
+RECONNECT_MOST_S = (4.0, 6.0)
+"""The first and the longest wait, each drawn anew, so that a house's devices do not come back in step."""
+UNSENT_MOST = 1000
+IN_FLIGHT_MOST = 20
+"""Publications that may wait for their PUBACK, unless the broker's Receive Maximum is less."""
+HEARD_MOST = 100
+"""Messages that may wait for our thread; whoever floods us loses the others."""
+GOODBYE_S = 1.0
+WILL_DELAY_S = 5
+"""A death that is healed sooner is not told: Home Assistant would show everything as unavailable for half a second, and
+each automation that waits for a state would start over it (MQTT 5 only).
+"""
+SESSION_S = 10
+"""For so long the broker keeps what was commanded while we were away; it must not be less than the will's delay."""
+TRIED_IN_VAIN = 2
+"""After so many connections that end before the broker's answer, it may be one that does not know MQTT 5."""
+DIAGNOSE_EVERY_S = 30.0
+OVERHEAD = 64
+"""Bytes of a PUBLISH beside topic and payload, at most."""
+
+_V5, _V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
+
+
+class Connection:
+    """All methods, and the callbacks, belong to the asyncio thread that made it.
+
+    `on_up` is called after each connect, before anything else is sent: whatever the connection before had not delivered
+    is forgotten here. `status_topic` says offline when we are gone (retained, QoS 1), and `on_up` decides when it says
+    online. `on_acknowledged` hears each publication's number and when the broker's PUBACK came (CLOCK_MONOTONIC,
+    nanoseconds).
+    """
+
+    def __init__(
+        self,
+        settings: Mqtt,
+        client_id: str,
+        status_topic: str,
+        on_up: Callable[[], None],
+        on_message: Callable[[MQTTMessage], None] | None = None,
+        on_acknowledged: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self.connected = False
+        self.problem = ""
+        """Why there is no connection, or what it cannot carry; empty where all is well."""
+        self._settings = settings
+        self._client_id = client_id
+        self._status_topic = status_topic
+        self._on_up = on_up
+        self._on_message = on_message
+        self._on_acknowledged = on_acknowledged
+        self._loop = asyncio.get_running_loop()
+        self._fault = RepeatedFault(log, f"MQTT broker {settings.host}:{settings.port}")
+        self._too_large = Sparing(log)
+        self._protocol = _V311 if settings.protocol == "3.1.1" else _V5
+        self._in_flight = IN_FLIGHT_MOST
+        self._largest: int | None = None
+        self._vain = 0
+        self._diagnosed_s = float("-inf")
+        self._heard = self._handled = 0
+        self._client: Client | None = None
+        self._is_stopped = False
+
+    def start(self) -> None:
+        """Connect in the background, for as long as it takes."""
+        if self._is_stopped:
+            return
+        try:
+            client = self._make()
+        except (TlsError, CredentialsError) as error:
+            self._complain(str(error))
+            self._loop.call_later(DIAGNOSE_EVERY_S, self.start)
+            return
+        self._client = client
+        is_5 = self._protocol == _V5
+        properties = _properties(PacketTypes.CONNECT, SessionExpiryInterval=SESSION_S) if is_5 else None
+        settings = self._settings
+        # Not a clean start: it would end the session, and with it send the will, however soon we are back.
+        clean: bool | Literal[3] = False if is_5 else MQTT_CLEAN_START_FIRST_ONLY
+        client.connect_async(settings.host, settings.port, settings.keepalive, clean_start=clean, properties=properties)
+        client.loop_start()
+
+    def subscribe(self, topic: str) -> None:
+        if self._client is not None:
+            self._client.subscribe(topic, qos=1)
+
+    @property
+    def backlogged(self) -> bool:
+        """Whether the network has not taken yet what was published before."""
+        return self._client is not None and self._client.want_write()
+
+    def publish(
+        self, topic: str, payload: str | bytes, *, qos: int = 1, retain: bool = False, expiry_s: int | None = None
+    ) -> int | None:
+        """Hand a message to the network thread; return its number. None: it is larger than the broker takes, or there
+        is no connection. `expiry_s` is how long the broker may keep it for somebody (MQTT 5).
+        """
+        content = payload.encode() if isinstance(payload, str) else payload
+        size = len(topic.encode()) + len(content) + OVERHEAD
+        if self._client is None:
+            return None
+        if self._largest is not None and size > self._largest:
+            self.problem = f"the broker takes {self._largest:,} bytes at most, {topic} has {size:,}: raise its limit"
+            self._too_large.warning("MQTT: %s", self.problem)
+            return None
+        properties = None
+        if expiry_s is not None and self._protocol == _V5:
+            properties = _properties(PacketTypes.PUBLISH, MessageExpiryInterval=expiry_s)
+        return self._client.publish(topic, content, qos=qos, retain=retain, properties=properties).mid
+
+    async def stop(self) -> None:
+        """Say offline (a clean disconnect sends no will) and leave; waits GOODBYE_S at most."""
+        self._is_stopped = True
+        client = self._client
+        if client is None:
+            return
+        if self.connected:
+            goodbye = client.publish(self._status_topic, OFFLINE, qos=1, retain=True)
+            with contextlib.suppress(RuntimeError, ValueError):
+                for _ in range(round(GOODBYE_S / 0.02)):
+                    if goodbye.is_published():
+                        break
+                    await asyncio.sleep(0.02)
+        self.connected = False
+        leaving = _leave(client)
+        for _ in range(round(GOODBYE_S / 0.02)):
+            if not leaving.is_alive():
+                return
+            await asyncio.sleep(0.02)
+
+    def _make(self) -> Client:
+        settings = self._settings
+        client = Client(CallbackAPIVersion.VERSION2, client_id=self._client_id, protocol=self._protocol)
+        if settings.username is not None:
+            client.username_pw_set(settings.username, password_of(settings))
+        if settings.tls.enabled:
+            client.tls_set_context(context(settings.tls))
+        delayed = _properties(PacketTypes.WILLMESSAGE, WillDelayInterval=WILL_DELAY_S)
+        properties = delayed if self._protocol == _V5 else None
+        client.will_set(self._status_topic, OFFLINE, qos=1, retain=True, properties=properties)
+        client.max_queued_messages_set(UNSENT_MOST)
+        client.max_inflight_messages_set(self._in_flight)
+        client.on_socket_open = _without_delay
+        client.on_connect = self._meet
+        client.on_connect_fail = lambda one, _u: self._hand_over(self._failed, one)
+        client.on_disconnect = lambda one, _u, _f, reason, _p: self._hand_over(self._disconnected, one, reason)
+        if self._on_message is not None:
+            client.on_message = self._hear
+        on_acknowledged = self._on_acknowledged
+        if on_acknowledged is not None:
+            client.on_publish = lambda _c, _u, number, _r, _p: self._hand_over(
+                on_acknowledged, number, time.monotonic_ns()
+            )
+        _draw_waits(client)
+        return client
+
+    def _renew(self) -> None:
+        """Connect again by another client; this one's thread leaves by itself."""
+        if self._client is not None:
+            _leave(self._client)
+        self.connected = False
+        self.start()
+
+    def _meet(self, client: Client, _data: object, _flags: object, reason: Any, properties: Any) -> None:
+        """In paho's thread, before it sends again what was not acknowledged: old facts would overwrite new ones."""
+        client.drop_out_messages()
+        self._hand_over(self._answered, client, reason, properties)
+
+    def _hear(self, _client: Client, _data: object, message: MQTTMessage) -> None:
+        """In paho's thread. Each counter has one thread that writes it."""
+        if self._heard - self._handled < HEARD_MOST:
+            self._heard += 1
+            self._hand_over(self._take, message)
+
+    def _take(self, message: MQTTMessage) -> None:
+        self._handled += 1
+        if self._on_message is not None:
+            self._on_message(message)
+
+    def _hand_over(self, callback: Callable[..., None], *arguments: Any) -> None:
+        """From paho's thread to ours."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed: we are leaving
+            self._loop.call_soon_threadsafe(callback, *arguments)
+
+    def _answered(self, client: Client, reason: Any, properties: Any) -> None:
+        if client is not self._client:
+            return
+        if reason.is_failure:
+            if str(reason) == "Unsupported protocol version" and self._may_fall_back:
+                self._fall_back()
+            else:
+                self._complain(f"refuses us: {reason}")
+            return
+        self._vain = 0
+        most = getattr(properties, "ReceiveMaximum", IN_FLIGHT_MOST)
+        if most < self._in_flight:
+            log.info("MQTT: the broker takes %d unacknowledged messages at a time; connecting again with that", most)
+            self._in_flight = most
+            self._renew()
+            return
+        self._largest = getattr(properties, "MaximumPacketSize", None)
+        self._fault.heal()
+        self.problem = ""
+        self.connected = True
+        version = "5" if self._protocol == _V5 else "3.1.1"
+        log.info("MQTT: connected to %s:%d, version %s", self._settings.host, self._settings.port, version)
+        self._on_up()
+
+    def _disconnected(self, client: Client, reason: Any) -> None:
+        if client is not self._client or self._is_stopped:
+            return
+        _draw_waits(client)
+        if self.connected:
+            self.connected = False
+            self._complain(f"connection lost ({reason})")
+            return
+        self._vain += 1
+        if self._vain >= TRIED_IN_VAIN and self._may_fall_back:
+            self._fall_back()
+        else:
+            self._failed(client)
+
+    def _failed(self, client: Client) -> None:
+        """Find out why, in a thread: it may take seconds, and paho does not say."""
+        now = time.monotonic()
+        if client is not self._client or self._is_stopped or now - self._diagnosed_s < DIAGNOSE_EVERY_S:
+            return
+        self._diagnosed_s = now
+
+        def diagnose() -> None:
+            found = diagnosis.why(self._settings)
+            self._hand_over(lambda: None if self.connected else self._complain(found))
+
+        threading.Thread(target=diagnose, name="mqtt-why", daemon=True).start()
+
+    @property
+    def _may_fall_back(self) -> bool:
+        return self._settings.protocol == "auto"
+
+    def _fall_back(self) -> None:
+        """Try the other version: the broker may know only the older one, or have been out of order."""
+        self._vain = 0
+        self._protocol = _V311 if self._protocol == _V5 else _V5
+        self._renew()
+
+    def _complain(self, text: str) -> None:
+        self.problem = text
+        self._fault.report(text)
+
+
+def _leave(client: Client) -> threading.Thread:
+    """Disconnect in a thread: name resolution or a connect may hold paho's up; both are daemons."""
+    client.on_connect = client.on_connect_fail = client.on_disconnect = client.on_message = client.on_publish = None
+
+    def leave() -> None:
+        client.disconnect()
+        client.loop_stop()
+
+    thread = threading.Thread(target=leave, name="mqtt-leaves", daemon=True)
+    thread.start()
+    return thread
+
+
+def _draw_waits(client: Client) -> None:
+    client.reconnect_delay_set(random.uniform(*RECONNECT_S), random.uniform(*RECONNECT_MOST_S))  # type: ignore[arg-type] # paho adds them to times
+
+
+def _properties(kind: int, **values: int) -> Properties:
+    properties = Properties(kind)  # type: ignore[no-untyped-call]
+    for name, value in values.items():
+        setattr(properties, name, value)
+    return properties
+
+
+def _without_delay(_client: Client, _userdata: object, sock: Any) -> None:
+    """Nagle's algorithm and delayed ACKs add up: a PUBACK took 41.8 ms with them, 0.24 ms without."""
+    if isinstance(sock, socket.socket) and sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
