@@ -53,7 +53,8 @@ def settings_of(options: argparse.Namespace, broker_port: int | None) -> dict[st
         "telemetry": {"log_level": "warning"},
     }
     if broker_port is not None:
-        settings["mqtt"] = {"host": "127.0.0.1", "port": broker_port}
+        # amqtt knows nothing newer, and does not say so.
+        settings["mqtt"] = {"host": "127.0.0.1", "port": broker_port, "protocol": "3.1.1"}
     return settings
 
 

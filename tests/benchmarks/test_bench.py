@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from appliance.messages import PixelFormat
-from tests.rig import ROOT, need_program
+from tests.rig import CLIP, MODEL, ROOT, need, need_program
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
@@ -48,6 +48,25 @@ def test_the_arithmetic_is_held_against_native_code_that_has_the_same_results(tm
     filling, decoding, rows = (table["rows"] for table in chapter["tables"])
     assert [len(filling), len(decoding)] == [3, len(PixelFormat)]
     assert [row[0] for row in rows] == [0, 1, 10, 100]
+
+
+def test_the_alarm_is_split_into_parts_that_add_up(tmp_path: Path) -> None:
+    need(CLIP, MODEL)
+    need_program("mosquitto", "mosquitto")
+    command = [sys.executable, "-m", "tests.benchmarks", "--quick", "--out", str(tmp_path), "alarm"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (chapter,) = json.loads((tmp_path / "bench.json").read_text())["chapters"]
+    assert [ratio["limit"] for ratio in chapter["ratios"]] == [10.0, None, 10.0, None, None, None]
+    assert all(ratio["value"] > 0 for ratio in chapter["ratios"])
+    for table in chapter["tables"][:2]:
+        least = {name: values[0] for name, *values in table["rows"]}
+        most = {name: values[-1] for name, *values in table["rows"]}
+        parts = [name for name in least if not name.startswith("whole")]
+        assert parts == ["capture", "wait", "inference", "decision", "publish"]
+        assert sum(least[name] for name in parts) <= least["whole"] + 1e-6
+        assert most["whole"] <= sum(most[name] for name in parts) + 1e-6
+        assert most["whole without inference"] < most["whole"]
 
 
 def test_an_unknown_chapter_is_refused_with_the_known_ones() -> None:

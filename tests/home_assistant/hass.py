@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import urllib.error
+import urllib.parse
 import urllib.request
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,10 @@ from tests.rig import SHARED
 
 PYTHON = Path(os.environ.get("HA_PYTHON", "/opt/ha-venv/bin/python"))
 TOOLS = SHARED / "tools" / "ha"
+
+
+class RefusedError(Exception):
+    """Home Assistant did not do what it was asked for; its status, and what it said."""
 
 
 class Hass:
@@ -39,12 +46,46 @@ class Hass:
         """Return all MQTT entities by unique id."""
         return {entity["unique_id"]: entity for entity in json.loads(self.run("entities", "--json"))}
 
-    def state(self, entity_id: str) -> str:
+    def devices(self) -> dict[str, str]:
+        """Return the names of all MQTT devices by our identifiers."""
+        return {one["identifiers"][0][1]: one["name"] for one in json.loads(self.run("devices"))}
+
+    def state(self, entity: str) -> str:
+        return str(self._states(entity)["state"])
+
+    def attributes(self, entity: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._states(entity)["attributes"]
+        return found
+
+    def call(self, service: str, entity: str, **data: Any) -> None:
+        """Call a service, `switch.turn_off`, as a button of the dashboard does. RefusedError where it does not run."""
+        self.http("POST", f"/api/services/{service.replace('.', '/')}", {"entity_id": entity, **data})
+
+    def history(self, entity: str, since: datetime) -> list[str]:
+        """Return the states that the recorder has of the time since then, in their order."""
+        moment = urllib.parse.quote(since.isoformat())
+        kept = json.loads(self.http("GET", f"/api/history/period/{moment}?filter_entity_id={entity}&no_attributes"))
+        return [one["state"] for states in kept for one in states]
+
+    def http(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
+        """Ask its REST API. RefusedError unless the answer is a good one."""
         request = urllib.request.Request(
-            f"{self._url}/api/states/{entity_id}", headers={"Authorization": f"Bearer {self._token}"}
+            self._url + path,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
+            method=method,
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return str(json.load(answer)["state"])
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                content: bytes = answer.read()
+                return content
+        except urllib.error.HTTPError as error:
+            with error:
+                raise RefusedError(f"{error.code}: {error.read().decode(errors='replace')}") from None
+
+    def _states(self, entity: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.http("GET", f"/api/states/{entity}"))
+        return found
 
     def down(self) -> None:
         self.run("down", fine=False)
