@@ -20,7 +20,15 @@ from appliance.ipc.errors import IpcError
 from appliance.ipc.heartbeat import HeartbeatFile
 from appliance.ipc.run_folder import RunFolder
 from appliance.roster import Roster
-from appliance.stage import Pulse, StageContext, StageRefusedError, Watchdog, stop_on_signals, stop_with_supervisor
+from appliance.stage import (
+    Pulse,
+    StageContext,
+    StageRefusedError,
+    Watchdog,
+    leave_last_words,
+    stop_on_signals,
+    stop_with_supervisor,
+)
 from appliance.supervisor import NESTED_STOP_PATIENCE_S, REFUSED, STOP_PATIENCE_S, Child, ChildRefusedError, Supervisor
 from appliance.telemetry import set_up_logs
 
@@ -228,6 +236,9 @@ def _stage(options: argparse.Namespace, settings: Settings) -> int:
     context = _context(name, settings, folder, supervised=options.supervised, watch=watch)
     try:
         _work(options, context, camera)
+    except (StageRefusedError, IpcError) as error:
+        leave_last_words(folder, name, str(error))
+        raise
     finally:
         context.pulse.file.remove()
     return 0

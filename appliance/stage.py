@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import logging
 import os
@@ -15,6 +16,7 @@ from appliance.messages import Health, Heartbeat, SourceHealth
 from appliance.telemetry import RepeatedFault
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
     from types import FrameType
 
@@ -25,12 +27,46 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BEAT_S = 1.0
+WORDS_MOST = 1000
 ORPHAN_S = 3.0
 """How long a stage whose supervisor has died may take to stop."""
 
 
 class StageRefusedError(Exception):
     """What the stage was given can never work (a model, a taken address); the text says what would."""
+
+
+def leave_last_words(folder: RunFolder, name: str, words: str) -> None:
+    """Leave for the supervisor why this stage cannot go on."""
+    with contextlib.suppress(OSError):
+        _words_file(folder, name).write_text(words)
+
+
+def last_words(folder: RunFolder, name: str) -> str:
+    """Return why that stage could not go on, once; empty where it said nothing."""
+    file = _words_file(folder, name)
+    with contextlib.suppress(OSError):
+        words = file.read_text(errors="replace")[:WORDS_MOST]
+        file.unlink()
+        return words
+    return ""
+
+
+def down_fact(name: str) -> str:
+    """Return the name of the fact in the supervisor's heartbeat that says why that stage is down."""
+    return f"down.{name}"
+
+
+def why_down(beats: Mapping[str, Heartbeat], name: str) -> str:
+    """Return in words that the stage is not running, and why where its supervisor knows."""
+    above = beats.get("capture" if name.startswith("capture.") else "supervisor")
+    why = above.facts.get(down_fact(name), "") if above else ""
+    stage = name.partition(".")[0]
+    return f"{stage} is not running: {why}" if why else f"{stage} is not running"
+
+
+def _words_file(folder: RunFolder, name: str) -> Path:
+    return folder.path / f"{name}.why"
 
 
 class Watchdog:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from appliance.ipc.heartbeat import HeartbeatFile, read_heartbeats
 from appliance.messages import Health
+from appliance.stage import down_fact, last_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -212,8 +213,9 @@ class Supervisor:
         backoff = min(BACKOFF_FIRST_S * 2 ** (child.deaths - 2), self._restart_most_s) if child.deaths > 1 else 0.0
         child.start_at_s = now + backoff * random.uniform(0.8, 1.2)
         self._pulse.counters[f"restarts.{child.name}"] = self._pulse.counters.get(f"restarts.{child.name}", 0) + 1
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        self._pulse.facts[down_fact(child.name)] = last_words(self._folder, child.name) or f"it {how}"
         if not self._stop:
-            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
             log.warning("%s %s; starting it again in %.1f s", child.name, how, backoff)
 
     def _look_for_silence(self) -> None:
@@ -233,6 +235,8 @@ class Supervisor:
             beat = beats.get(child.name)
             if beat is not None and beat.beat_ns / 1e9 >= child.started_s:
                 child.was_running |= beat.health is Health.RUNNING
+                if child.was_running:
+                    self._pulse.facts.pop(down_fact(child.name), None)
                 quiet_s = now - beat.beat_ns / 1e9
                 # The first load of a model blocks its process; what runs must beat.
                 allowed_s = self._silence_s if child.was_running else START_PATIENCE_S

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import logging
 import time
@@ -13,16 +12,13 @@ from typing import TYPE_CHECKING
 from appliance.coco import NAMES
 from appliance.controller import visits
 from appliance.controller.alarm.words import Presence
-from appliance.controller.commands import in_words
-from appliance.controller.discovery.household import ENTERED
+from appliance.controller.chain import broken_link, source_of
 from appliance.controller.eye import Eye, resumed
-from appliance.controller.figures import Figures, age_ms
-from appliance.controller.overlay import Setting
+from appliance.controller.notices import Notices
 from appliance.controller.sightings import Counting, Sieve
 from appliance.ipc.errors import CorruptError
 from appliance.ipc.mailbox import last_state, publish_state, subscribe_detections
-from appliance.messages import Clock, Health, SentryState
-from appliance.mqtt import OFFLINE, ONLINE
+from appliance.messages import Clock, Health, Mode, SentryState
 from appliance.telemetry import RepeatedFault
 
 if TYPE_CHECKING:
@@ -32,7 +28,7 @@ if TYPE_CHECKING:
     from appliance.controller.overlay import CameraChoices
     from appliance.controller.statements import Silence, Statements
     from appliance.controller.topics import Topics
-    from appliance.messages import Detections, Heartbeat, SourceHealth, Transition
+    from appliance.messages import Detections, Heartbeat
     from appliance.stage import StageContext
 
 log = logging.getLogger(__name__)
@@ -41,8 +37,7 @@ START_PATIENCE_S = 5.0
 """A camera that starts up is no fault yet."""
 STATE_EVERY_S = 0.75
 """Asked about at each look (0.25 s apart): so whoever has just come knows the state within a second."""
-UNTOLD_NS = 60_000_000_000
-"""Who came longer ago was told of, or is no news."""
+RESUME_PATIENCE_S = 1.5
 SWITCHED_OFF = "detection is switched off"
 
 
@@ -70,7 +65,9 @@ class Desk:
                 contextlib.closing(subscribe_detections(context.folder, camera.id, "controller"))
             )
             # Read, replace, publish, with no wait in between: a death here would lose what the last controller knew.
-            self.eye: Eye = resumed(last_state(context.folder, camera.id), len(camera.zones))
+            before = last_state(context.folder, camera.id)
+            self._is_resumed = before is not None and before.known
+            self.eye: Eye = resumed(before, len(camera.zones))
             self.states = publish_state(context.folder, camera.id)
             undo.pop_all()
         self._pulse = context.pulse
@@ -79,9 +76,7 @@ class Desk:
         self._on_change = on_change
         self._names: Mapping[int, str] = NAMES
         self._names_said = ""
-        self._topics = topics
-        self._statements = statements
-        self._figures = Figures(self._topic, statements, on_alarm)
+        self._notices = Notices(camera, topics, statements, on_alarm)
         self._follow_choices()
         self._fault = RepeatedFault(log, f"camera {camera.id}")
         self._blind = RepeatedFault(log, f"camera {camera.id} cannot see")
@@ -90,8 +85,7 @@ class Desk:
         self._untold: Eye | None = None
         """The eye as it was when telling of it failed."""
         self._opened_s = time.monotonic()
-        self._decided_after_ms: float | None = None
-        self._tell_untold()
+        self._notices.untold(self.eye)
 
     @property
     def is_switched_off(self) -> bool:
@@ -145,7 +139,7 @@ class Desk:
                 self._publish_state()
             if changed:
                 self._tell(before, detections)
-            self._figures.note(detections, self.eye, now_s)
+            self._notices.figures.note(detections, self.eye, now_s)
         except Exception:
             log.exception("camera %s: what changed could not be told; trying again", self.camera.id)
             self._untold = self._untold or before
@@ -153,16 +147,17 @@ class Desk:
     def check(self, beats: dict[str, Heartbeat]) -> None:
         """Is what we know still true? Called every CHECK_S."""
         now_s = time.monotonic()
-        source = _source_of(beats, self.camera.id)
+        source = source_of(beats, self.camera.id)
         before = self.eye
         if source is not None and source.health is Health.ENDED and not self._ended:
             self._ended = True
             self.eye = self.eye.end(time.time_ns())
         elif source is not None and source.health in (Health.STARTING, Health.RUNNING):
             self._ended = False
-        self._broken_link = SWITCHED_OFF if self.is_switched_off else _broken_link(beats, source)
+        self._broken_link = SWITCHED_OFF if self.is_switched_off else broken_link(beats, self.camera.id)
         self._follow_names(beats)
-        self.eye = self.eye.check(now_s, self.camera.standby_fps, self._broken_link)
+        fps = self.camera.standby_fps if self.eye.sentry.mode is Mode.STANDBY else self.camera.alarmed_fps
+        self.eye = self.eye.check(now_s, fps, self._broken_link)
         if self.eye.known or self.is_switched_off:
             self._blind.heal()
         elif before.known or self.trouble:
@@ -175,19 +170,15 @@ class Desk:
             self._tell(untold, None)
         elif now_s - self._stated_s >= STATE_EVERY_S:
             self._publish_state()
-        connected = source is not None and source.health in (Health.RUNNING, Health.DEGRADED)
-        self._statements.fact(self._topic("connectivity"), "ON" if connected else "OFF")
         self._state_availability()
+        self._notices.chain(self.eye, source, SWITCHED_OFF if self.is_switched_off else "")
         if self.eye.known:
-            self._figures.publish(beats[f"capture.{self.camera.id}"].counters, now_s)
+            self._notices.figures.publish(beats[f"capture.{self.camera.id}"].counters, now_s)
 
     def close(self) -> None:
-        self._statements.fact(self._topic("status"), OFFLINE)
+        self._notices.availability(known=False)
         self.detections.close()
         self.states.close()
-
-    def _topic(self, what: str) -> str:
-        return self._topics.camera(self.camera.id, what)
 
     def _follow_names(self, beats: dict[str, Heartbeat]) -> None:
         """A model that brings class names of its own has inference say them."""
@@ -201,9 +192,7 @@ class Desk:
         self._sentry = self._sentry.model_copy(update={"clear_seconds": self.choices.clear_seconds})
         self._sieve = Sieve(self._counting())
         self._publish_state()
-        for setting in Setting:
-            topic = self._topics.setting(self.camera.id, setting)
-            self._statements.fact(topic, in_words(setting, self.choices.value(setting)))
+        self._notices.choices(self.choices)
 
     def _counting(self) -> Counting:
         """What counts as a sighting here."""
@@ -237,73 +226,12 @@ class Desk:
         known = set(before.transitions)
         for transition in self.eye.transitions:
             if transition not in known:
-                self._decided_after_ms = age_ms(detections)
-                self._tell_transition(transition, detections)
-        self._state_facts()
+                self._notices.transition(self.eye, transition, detections)
+        self._notices.facts(self.eye)
         self._state_availability()
         self._on_change()
 
-    def _tell_untold(self) -> None:
-        """Tell what a predecessor decided in its last moment, and did not live to tell."""
-        told = self._statements.newest_event(self._topic("event"))
-        for transition in self.eye.transitions[-1:]:
-            is_news = told is None or visits.iso(transition.wall_ns) > str(told["timestamp"])
-            if is_news and time.time_ns() - transition.wall_ns < UNTOLD_NS:
-                self._tell_transition(transition, None)
-
-    def _tell_transition(self, transition: Transition, detections: Detections | None) -> None:
-        log.info(
-            "camera %s: %s -> %s (frame %d, confidence %.2f)",
-            self.camera.id,
-            transition.previous.label,
-            transition.state.label,
-            transition.frame_number,
-            transition.confidence,
-        )
-        event_type = visits.event_of(transition)
-        if event_type is None:
-            return
-        extra = visits.evidence(self.eye, self.camera)
-        if self._decided_after_ms is not None:
-            extra["latency_ms"] = self._decided_after_ms
-        extra["alarm_latency_ms"] = self._figures.alarms.figures
-        device_id = f"{self._settings.instance}_{self.camera.id}"
-        payload = visits.event_payload(event_type, transition, device_id, extra)
-        arrived = None
-        if event_type == ENTERED and self._decided_after_ms is not None and detections is not None:
-            arrived = functools.partial(self._figures.arrived, detections.frame.captured_ns)
-        self._statements.event(self._topic("event"), payload, arrived)
-
-    def _state_facts(self) -> None:
-        eye, fact = self.eye, self._statements.fact
-        tracking = eye.sentry.state is SentryState.TRACKING
-        fact(self._topic("person"), "ON" if tracking else "OFF")
-        fact(self._topic("state"), visits.state_payload(eye, self._decided_after_ms))
-        for zone, sentry in zip(self.camera.zones, eye.zones, strict=False):
-            fact(self._topics.zone(self.camera.id, zone.id), "ON" if sentry.state is SentryState.TRACKING else "OFF")
-        fact(self._topic("person_count"), str(eye.person_count if tracking else 0))
-        if eye.sighted_wall_ns and eye.transitions and eye.sentry.state is not SentryState.VALIDATION:
-            fact(self._topic("last_seen"), visits.iso(eye.sighted_wall_ns))
-
     def _state_availability(self) -> None:
-        self._statements.fact(self._topic("status"), ONLINE if self.eye.known else OFFLINE)
-
-
-def _source_of(beats: dict[str, Heartbeat], camera: str) -> SourceHealth | None:
-    beat = beats.get(f"capture.{camera}")
-    if beat is None:
-        return None
-    return next((source for source in beat.sources if source.camera == camera), None)
-
-
-def _broken_link(beats: dict[str, Heartbeat], source: SourceHealth | None) -> str:
-    """Say which link of the camera's chain is down; empty where none is."""
-    if source is None:
-        return "capture is not running"
-    if source.health is Health.FAILED:
-        return f"the camera failed: {source.reason}"
-    if source.health is Health.ENDED:
-        return source.reason
-    if "inference" not in beats:
-        return "inference is not running"
-    return ""
+        if not self.eye.known and self._is_resumed and time.monotonic() - self._opened_s < RESUME_PATIENCE_S:
+            return  # what the controller before has said holds for as long as it takes to see the first frame
+        self._notices.availability(known=self.eye.known)

@@ -110,12 +110,14 @@ class Eye:
         )
         return _judged(after, self.sentry.state, settings)
 
-    def check(self, now_s: float, standby_fps: float, broken_link: str) -> Eye:
+    def check(self, now_s: float, fps: float | None, broken_link: str) -> Eye:
         """Return the eye after a look at the clock and the stages: `broken_link` says which one is down, or is empty.
+
+        `fps` is the pace at which the camera is looked at now; None: as fast as it gives.
 
         Blind ends only with a frame (`see`): a chain that looks whole has still to prove it.
         """
-        limit = max(STALE_S, STALE_PERIODS / standby_fps)
+        limit = max(STALE_S, STALE_PERIODS / fps) if fps else STALE_S
         reason = broken_link
         if not reason and self.heard_s and now_s - self.heard_s > limit:
             reason = f"no detections for {limit:.0f} s"

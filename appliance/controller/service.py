@@ -30,6 +30,7 @@ from appliance.ipc.heartbeat import fresh_heartbeats
 from appliance.messages import Health
 from appliance.mqtt import OFFLINE, ONLINE, install_id
 from appliance.roster import Roster
+from appliance.stage import why_down
 
 if TYPE_CHECKING:
     from appliance.config import Camera
@@ -176,7 +177,10 @@ class _Controller:
         blind = {name: desk.eye.blind_because for name, desk in seeing.items() if not desk.eye.known}
         unheard = {name: why for name, why in unheard.items() if name not in seeing}
         present = tuple(one for desk in seeing.values() if desk.eye.known for one in desk.present)
-        self._guard.look(Scene(present, {**unheard, **blind}))
+        try:
+            self._guard.look(Scene(present, {**unheard, **blind}))
+        except Exception:
+            log.exception("the alarm panel could not look; it looks again at once")
 
     def _change(self, asked: ChangeSetting) -> None:
         """Have a setting hold that was chosen while we run."""
@@ -217,7 +221,7 @@ class _Controller:
                 reasons.append(f"{desk.camera.label}, which the armed alarm relies on: {desk.eye.blind_because}")
             elif desk.trouble:
                 reasons.append(f"{desk.camera.label}: {desk.trouble}")
-        reasons += [f"{stage} is not running" for stage in STAGES if stage not in beats and stage != "controller"]
+        reasons += [why_down(beats, stage) for stage in STAGES if stage not in beats and stage != "controller"]
         reasons += [f"{stage}: {beats[stage].reason}" for stage in STAGES if stage in beats and beats[stage].reason]
         facts = beats["inference"].facts if "inference" in beats else {}
         if facts.get("shortage"):

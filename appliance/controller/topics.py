@@ -8,6 +8,7 @@ from appliance.mqtt import base_topic, camera_topic, picture_status_topic
 
 _RETAINED = (
     "status", "connectivity", "person", "person_count", "last_seen", "state", "latency", "last_person",
+    "watching",
 )  # fmt: skip
 
 
@@ -66,8 +67,8 @@ class Topics:
 
     def camera(self, camera: str, what: str) -> str:
         """`status` online / offline, `connectivity` and `person` ON / OFF, `person_count`, `last_seen` ISO 8601,
-        `state` JSON, `latency` JSON as the hub's, `last_person` JPEG (the gateway's); not retained: `event` and
-        `stats` JSON, `camera` JPEG (the gateway's).
+        `state` and `watching` JSON, `latency` JSON as the hub's, `last_person` JPEG (the gateway's); not retained:
+        `event` and `stats` JSON, `camera` JPEG (the gateway's).
         """
         return camera_topic(self.instance, camera, what)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from appliance import __version__
 from appliance.messages import Health
+from appliance.stage import why_down
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,8 +27,10 @@ def status(instance: str, lives: Sequence[Live], beats: Mapping[str, Heartbeat])
         "version": __version__,
         "model": {key: inference.facts.get(fact, "") if inference else "" for key, fact in _MODEL_FACTS.items()},
         "shortage": inference.facts.get("shortage", "") if inference else "",
-        "stages": [_stage(name, beats.get(name)) for name in STAGES],
+        "stages": [_stage(name, beats) for name in STAGES],
         "mqtt": controller.facts.get("mqtt", "unknown") if controller else "unknown",
+        "mqtt_problem": controller.facts.get("mqtt_problem", "") if controller else "",
+        "alarm": controller.facts.get("alarm", "unknown") if controller else "unknown",
         "cameras": [_camera(live, beats) for live in lives],
     }
 
@@ -36,7 +39,7 @@ def trouble(lives: Sequence[Live], beats: Mapping[str, Heartbeat]) -> list[str]:
     """Return what is wrong, for /healthz; empty where all is well. A camera is well while its frames are *looked at*,
     when it is a clip that has ended, or when its owner has switched detection off.
     """
-    wrong = [f"{name} is not running" for name in STAGES if name not in beats and name != "gateway"]
+    wrong = [why_down(beats, name) for name in STAGES if name not in beats and name != "gateway"]
     for live in lives:
         source = _source(beats, f"capture.{live.camera.id}", live.camera.id)
         ended = source is not None and source.health is Health.ENDED
@@ -47,9 +50,10 @@ def trouble(lives: Sequence[Live], beats: Mapping[str, Heartbeat]) -> list[str]:
     return wrong
 
 
-def _stage(name: str, beat: Heartbeat | None) -> dict[str, str]:
+def _stage(name: str, beats: Mapping[str, Heartbeat]) -> dict[str, str]:
+    beat = beats.get(name)
     if beat is None:
-        return {"name": name, "health": "failed", "reason": "not running"}
+        return {"name": name, "health": "failed", "reason": why_down(beats, name).removeprefix(f"{name} is ")}
     return {"name": name, "health": beat.health.label, "reason": beat.reason}
 
 

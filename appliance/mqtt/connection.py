@@ -209,7 +209,7 @@ class Connection:
     def _opened(self, client: Client, _data: object, sock: Any) -> None:
         """In paho's thread."""
         _without_delay(sock)
-        self._hand_over(self._loop.call_later, ANSWER_S, self._unanswered, client, sock)
+        self._hand_over(lambda: self._loop.call_later(ANSWER_S, self._unanswered, client, sock))
 
     def _unanswered(self, client: Client, sock: object) -> None:
         """Some brokers do not even refuse a version that they do not know."""
@@ -229,7 +229,7 @@ class Connection:
         if self._on_message is not None:
             self._on_message(message)
 
-    def _hand_over(self, callback: Callable[..., None], *arguments: Any) -> None:
+    def _hand_over(self, callback: Callable[..., object], *arguments: Any) -> None:
         """From paho's thread to ours."""
         with contextlib.suppress(RuntimeError):  # the loop is closed: we are leaving
             self._loop.call_soon_threadsafe(callback, *arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import ha_discovery as ha
@@ -14,6 +15,18 @@ from appliance.messages import Mode, SentryState
 if TYPE_CHECKING:
     from appliance.config import Camera
     from appliance.controller.topics import Topics
+
+
+class Watching(StrEnum):
+    """Whether anybody watches at this camera."""
+
+    WATCHING = "watching"
+    DEGRADED = "degraded"
+    """It sees, and something about it is wrong."""
+    BLIND = "blind"
+    OFF = "off"
+    """Its owner has switched detection off."""
+
 
 ENTERED = "person_entered"
 LEFT = "person_left"
@@ -114,6 +127,19 @@ def camera_entities(device_id: str, camera: Camera, topics: Topics) -> dict[str,
             state_topic=topic("state"),
             value_template="{{ value_json.mode }}",
             availability=sees,
+        ),
+        "watching": ha.Sensor(
+            unique_id=f"{device_id}_watching",
+            name="Watching",
+            icon="mdi:eye-check",
+            device_class=ha.SensorDeviceClass.ENUM,
+            options=tuple(Watching),
+            entity_category=_DIAGNOSTIC,
+            state_topic=topic("watching"),
+            value_template="{{ value_json.state }}",
+            json_attributes_topic=topic("watching"),
+            json_attributes_template="{{ {'reason': value_json.reason} | tojson }}",
+            availability=(alive,),
         ),
         "connectivity": ha.BinarySensor(
             unique_id=f"{device_id}_connectivity",

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import ha_discovery as ha
 from appliance import __version__
-from appliance.controller.discovery.camera import ALARM, ENTERED, LEFT, camera_entities
+from appliance.controller.discovery.camera import ALARM, ENTERED, LEFT, Watching, camera_entities
 from appliance.controller.discovery.hub import STAGES, hub_entities
 from appliance.controller.topics import Topics
 
 if TYPE_CHECKING:
     from appliance.config import Camera, Settings
 
-__all__ = ["ALARM", "ENTERED", "LEFT", "STAGES", "household"]
+__all__ = ["ALARM", "ENTERED", "LEFT", "STAGES", "Watching", "household"]
 
 PROJECT_URL = "https://github.com/porchlight-ha/porchlight"
 

@@ -96,13 +96,14 @@ function showNotice(id, words) {
   at(id).hidden = !words;
 }
 
-function showFooter({ stages = [], mqtt = 'unknown', model, version: number }) {
+function showFooter({ stages = [], mqtt = 'unknown', mqtt_problem: why, alarm = 'unknown', model, version: number }) {
   const items = stages.map(({ name, health, reason }) => {
     const fine = health === 'running';
     const said = [!fine && health, reason].filter(Boolean).join(', ');
     return [fine ? said && 'noted' : 'wanting', said ? `${name}: ${said}` : name];
   });
-  items.push([mqtt === 'connected' || mqtt === 'off' ? '' : 'wanting', `MQTT ${mqtt}`]);  // off is a setting, no fault
+  items.push([mqtt === 'connected' || mqtt === 'off' ? why && 'noted' : 'wanting', why ? `MQTT ${mqtt}: ${why}` : `MQTT ${mqtt}`]);  // off is a setting, no fault
+  if (alarm !== 'unknown') items.push([alarm === 'triggered' || alarm === 'pending' ? 'wanting' : '', `alarm: ${alarm.replace('_', ' ')}`]);
   fill(at('stages'), items, ([className, text]) => make('li', { className }, text));
   say(at('about'), `${model?.name || 'no model'} · Porchlight ${number ?? '–'}`);
 }
