@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from appliance import needs
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from appliance.config import Settings
+    from appliance.config import Mqtt, Settings
 
 
 def examine(
@@ -50,8 +51,16 @@ def examine(
         instances.SUBJECT: lambda: instances.examine(shared_memory, settings.instance if settings else None),
         "leftover queues": lambda: orphans.examine(shared_memory, names),
     }
+    if settings is not None and settings.cameras:
+        looks["MQTT broker"] = functools.partial(_broker, settings.mqtt)
     for subject, look in looks.items():
         yield from _try(subject, look)
+
+
+def _broker(settings: Mqtt) -> list[Finding]:
+    from appliance.doctor import broker  # loads MQTT's library, which nothing else here needs
+
+    return broker.examine(settings)
 
 
 def _try(subject: str, look: Callable[[], list[Finding]]) -> list[Finding]:

@@ -32,6 +32,11 @@ _CLIENT_WANTED = ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE", "BAD_CERTIFICATE"
 
 def why(settings: Mqtt) -> str:
     """Return why there is no connection, and what to do; waits for the network, PATIENCE_S at each step."""
+    return obstacle(settings) or "took the connection and ended it again; the broker's log may say why"
+
+
+def obstacle(settings: Mqtt) -> str:
+    """Return what lies between us and an answer of the broker's, as `why`; empty: nothing, but maybe the password."""
     try:
         secure = context(settings.tls) if settings.tls.enabled else None
         plain = socket.create_connection((settings.host, settings.port), PATIENCE_S)
@@ -74,7 +79,7 @@ def _asked(connection: socket.socket) -> str:
         return "speaks TLS there; set mqtt.tls.enabled, or use its plain port (mostly 1883)"
     if answer[0] != 0x20:
         return "is no MQTT broker; check mqtt.port"
-    return "took the connection and ended it again; the broker's log may say why"
+    return ""
 
 
 def _handshake(error: ssl.SSLError, settings: Mqtt) -> str:

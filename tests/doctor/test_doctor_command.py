@@ -278,7 +278,7 @@ def test_one_look_that_trips_does_not_hide_the_others(
     (tripped,) = (finding for finding in found if finding.subject == "trial")
     assert tripped.level is Level.WARNING
     assert "LookupError: nobody has thought of this" in tripped.text
-    assert found[-1].subject == "instances"
+    assert found[-1].subject == "MQTT broker"
 
 
 def test_every_remedy_stands_below_its_finding_and_the_last_line_counts() -> None:
