@@ -58,7 +58,8 @@ def examine(
 
 
 def _broker(settings: Mqtt) -> list[Finding]:
-    from appliance.doctor import broker  # loads MQTT's library, which nothing else here needs
+    # It loads MQTT's library, which nothing else here needs.
+    from appliance.doctor import broker  # noqa: PLC0415
 
     return broker.examine(settings)
 
