@@ -35,7 +35,7 @@ class RepeatedFault:
 
 
 class Sparing:
-    """Warnings that anybody may cause from outside: MOST a minute, the others are counted."""
+    """Lines that anybody may cause from outside: MOST a minute, the others are counted."""
 
     MOST = 10
     WINDOW_S = 60.0
@@ -46,6 +46,12 @@ class Sparing:
         self._said = self._unsaid = 0
 
     def warning(self, text: str, *values: object) -> None:
+        self._say(logging.WARNING, text, *values)
+
+    def info(self, text: str, *values: object) -> None:
+        self._say(logging.INFO, text, *values)
+
+    def _say(self, level: int, text: str, *values: object) -> None:
         now = time.monotonic()
         if now - self._since >= self.WINDOW_S:
             if self._unsaid:
@@ -53,7 +59,7 @@ class Sparing:
             self._since, self._said, self._unsaid = now, 0, 0
         if self._said < self.MOST:
             self._said += 1
-            self._log.warning(text, *values)
+            self._log.log(level, text, *values)
         else:
             self._unsaid += 1
             if self._unsaid == 1:

@@ -17,6 +17,7 @@ from appliance.controller.overlay import RANGES, Setting, Value, allowed
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from appliance.controller.overlay import CameraChoices
     from appliance.controller.topics import Topics
 
 LARGEST = 1000
@@ -26,6 +27,7 @@ ON, OFF = "ON", "OFF"
 
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _TELLABLE = re.compile(r"[A-Za-z0-9_.,%+ -]+")
+_PIN_LIKE = re.compile(r"[0-9]{4}")
 _WORD = re.compile(r"[A-Za-z_]{1,40}")
 """No PIN, which has digits only."""
 _SHOWN = 24
@@ -75,6 +77,13 @@ def in_words(setting: Setting, value: Value) -> str:
         return ON if value else OFF
     number = Decimal(repr(value))
     return f"{(number.scaleb(2) if setting is Setting.THRESHOLD else number).normalize():f}"
+
+
+def eases(asked: ChangeSetting, now: CameraChoices) -> bool:
+    """Return whether less would be seen with this setting than now."""
+    if asked.setting is Setting.DETECTION:
+        return now.detection and not asked.value
+    return asked.setting is Setting.THRESHOLD and asked.value > now.threshold
 
 
 class _Wrong(Exception):  # noqa: N818 - leaves as a CommandRefusedError
@@ -192,8 +201,9 @@ def _upper(text: str) -> str:
 
 
 def _told(text: str) -> str:
-    """Return a value for the log, where it looks like one."""
-    return _cut(text) if _TELLABLE.fullmatch(text) else f"what was sent ({len(text):,} characters)"
+    """Return a value for the log, where it looks like one; four digits in a row may be a PIN in the wrong place."""
+    is_value = _TELLABLE.fullmatch(text) and not _PIN_LIKE.search(text)
+    return _cut(text) if is_value else f"what was sent ({len(text):,} characters)"
 
 
 def _cut(text: str, most: int = _SHOWN) -> str:

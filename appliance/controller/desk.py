@@ -78,6 +78,7 @@ class Desk:
         self._names_said = ""
         self._notices = Notices(camera, topics, statements, on_alarm)
         self._follow_choices()
+        self.tell_choices()
         self._fault = RepeatedFault(log, f"camera {camera.id}")
         self._blind = RepeatedFault(log, f"camera {camera.id} cannot see")
         self._ended = False
@@ -109,11 +110,19 @@ class Desk:
         return tuple(Presence(self.camera.id, place, at_ns, confidence, incident) for place in places)
 
     def choose(self, choices: CameraChoices) -> None:
-        """Have the owner's choices hold from now on."""
+        """Have the owner's choices hold from now on; `tell_choices` says so."""
         if choices.detection and self.is_switched_off:
             self._opened_s = time.monotonic()
         self.choices = choices
         self._follow_choices()
+
+    def tell_choices(self) -> None:
+        self._notices.choices(self.choices)
+
+    def forget(self) -> None:
+        """Leave nothing for a later camera of this name to go on with."""
+        self.eye = Eye()
+        self._publish_state()
 
     def hear(self) -> None:
         """Detections have arrived: the alarm path. Sentry first, then the camera's pace, then the world."""
@@ -177,6 +186,7 @@ class Desk:
 
     def close(self) -> None:
         self._notices.availability(known=False)
+        self._notices.figures.close()
         self.detections.close()
         self.states.close()
 
@@ -192,7 +202,6 @@ class Desk:
         self._sentry = self._sentry.model_copy(update={"clear_seconds": self.choices.clear_seconds})
         self._sieve = Sieve(self._counting())
         self._publish_state()
-        self._notices.choices(self.choices)
 
     def _counting(self) -> Counting:
         """What counts as a sighting here."""

@@ -34,6 +34,7 @@ class Figures:
         self._statements = statements
         self._on_alarm = on_alarm
         self._latency_ms: float | None = None
+        self._is_closed = False
         self._counted_s = self._seen_s = self._stated_s = float("-inf")
 
     def note(self, detections: Detections, eye: Eye, now_s: float) -> None:
@@ -44,7 +45,7 @@ class Figures:
         if now_s - self._counted_s >= COUNT_FLOOR_S:
             self._counted_s = now_s
             self._statements.fact(self._topic("person_count"), str(eye.person_count))
-        if now_s - self._seen_s >= SEEN_FLOOR_S:
+        if eye.sighted_wall_ns and now_s - self._seen_s >= SEEN_FLOOR_S:
             self._seen_s = now_s
             self._statements.fact(self._topic("last_seen"), visits.iso(eye.sighted_wall_ns))
 
@@ -60,8 +61,14 @@ class Figures:
         }
         self._statements.figure(self._topic("stats"), json.dumps(figures))
 
+    def close(self) -> None:
+        """Hear of no more arrivals."""
+        self._is_closed = True
+
     def arrived(self, captured_ns: int, at_ns: int) -> None:
         """Note that the broker had the alarm over this frame at that moment (both CLOCK_MONOTONIC, nanoseconds)."""
+        if self._is_closed:
+            return  # the camera may have been taken back meanwhile: nothing more is retained of it
         milliseconds = (at_ns - captured_ns) / 1e6
         self.alarms.add(milliseconds)
         self._statements.fact(self._topic("latency"), self.alarms.text)

@@ -38,6 +38,9 @@ class Keeper:
         self._why = ""
         self._began_s = 0.0
         self._task: asyncio.Task[None] | None = None
+        self._again: asyncio.TimerHandle | None = None
+        self._is_in_the_way = False
+        """What is there could not be read: it is set aside before anything is written in its place."""
         self._fault = RepeatedFault(log, f"{what} cannot be kept in {path}")
 
     @property
@@ -58,9 +61,11 @@ class Keeper:
             text = kept.read(self._path)
             value = None if text is None else understood(text)
         except OSError as error:
+            self._is_in_the_way = True
             self._lose(f"{error.strerror or error} ({self._path})")
         except ValueError as error:
-            self._lose(f"{error} ({self._aside()})")
+            self._is_in_the_way = True
+            self._lose(f"{error} ({self._tried_aside()})")
         else:
             self._wanted = self._written = text
             return value
@@ -68,8 +73,9 @@ class Keeper:
 
     def keep(self, text: str) -> None:
         """Have this on disk soon, in place of what was there."""
-        self._wanted = text
-        self._write()
+        if text != self._wanted:
+            self._wanted = text
+            self._write()
 
     async def settled(self, seconds: float) -> bool:
         """Wait until the newest text is on disk, or for so long; return whether it is."""
@@ -79,6 +85,9 @@ class Keeper:
         return self._wanted == self._written
 
     def _write(self) -> None:
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
         if self._task is None and self._wanted != self._written:
             self._began_s = time.monotonic()
             self._task = asyncio.get_running_loop().create_task(self._write_newest())
@@ -87,21 +96,36 @@ class Keeper:
         try:
             while self._wanted is not None and self._wanted != self._written:
                 text = self._wanted
-                await asyncio.to_thread(kept.write, self._path, text)
+                await asyncio.to_thread(self._put, text)
                 self._written, self._why, self._began_s = text, "", time.monotonic()
             self._fault.heal()
-        except OSError as error:
-            self._why = error.strerror or str(error)
+        except Exception as error:  # noqa: BLE001 -- a disk full, no thread to be had: whatever it is, it is told
+            self._why = getattr(error, "strerror", None) or str(error)
             self._fault.report(self._why)
-            asyncio.get_running_loop().call_later(RETRY_S, self._write)
+            self._again = asyncio.get_running_loop().call_later(RETRY_S, self._write)
         finally:
             self._task = None
 
-    def _aside(self) -> str:
+    def _put(self, text: str) -> None:
+        """In a thread."""
+        if self._is_in_the_way:
+            self._set_aside()
+        kept.write(self._path, text)
+
+    def _set_aside(self) -> str:
+        """OSError: it is still in the way."""
         try:
-            return f"set aside as {kept.set_aside(self._path)}"
+            where = f"set aside as {kept.set_aside(self._path)}"
+        except FileNotFoundError:
+            where = "gone by now"
+        self._is_in_the_way = False
+        return where
+
+    def _tried_aside(self) -> str:
+        try:
+            return self._set_aside()
         except OSError as error:
-            return f"and it cannot be set aside: {error.strerror or error}"
+            return f"it cannot be set aside: {error.strerror or error}"
 
     def _lose(self, why: str) -> None:
         self.lost = f"{self._what} could not be read: {why}"

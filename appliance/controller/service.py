@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from appliance import restart
 from appliance.controller import overlay, visits
-from appliance.controller.alarm.guard import Guard
+from appliance.controller.alarm.guard import DISK_PATIENCE_S, Guard
 from appliance.controller.alarm.words import Scene
-from appliance.controller.commands import in_words
+from appliance.controller.commands import eases, in_words
 from appliance.controller.desk import Desk
 from appliance.controller.discovery.herald import Herald
 from appliance.controller.discovery.household import STAGES
@@ -31,6 +31,7 @@ from appliance.messages import Health
 from appliance.mqtt import OFFLINE, ONLINE, install_id
 from appliance.roster import Roster
 from appliance.stage import why_down
+from appliance.telemetry import Sparing
 
 if TYPE_CHECKING:
     from appliance.config import Camera
@@ -62,7 +63,10 @@ class _Controller:
         self._started_s = time.monotonic()
         self._started = visits.iso(time.time_ns())
         self._latencies = Latencies()
+        self._refusals, self._changes = Sparing(log), Sparing(log)
+        self._tellings: set[asyncio.Task[None]] = set()
         self._outbox: Outbox | None = None
+        self._panel_fault = ""
         self._desks = Roster(self._open, self._close)
 
     async def serve(self) -> None:
@@ -93,6 +97,7 @@ class _Controller:
             self._desks.close()
             await self._guard.stop()
             await self._choices_kept.settled(LAST_WORDS_S)
+            await self._herald.stop(LAST_WORDS_S)
             await self._statements.stop()
             if self._outbox is not None:
                 await self._outbox.close(LAST_WORDS_S)
@@ -144,13 +149,17 @@ class _Controller:
         if edited is None:
             self._desks.retry()
             return
-        before, self._cameras = {camera.id for camera in self._cameras}, edited.cameras
+        self._cameras = edited.cameras
+        there = {camera.id for camera in edited.cameras}
+        gone = [desk for desk in self._desks if desk.camera.id not in there]
+        for desk in gone:
+            desk.forget()
         self._choices = self._choices.over(overlay.written_in(edited))
         self._keep_choices()
-        if self._desks.follow(edited.cameras):
-            self._herald.announce(edited)
-        for gone in before - {camera.id for camera in edited.cameras}:
-            self._context.pulse.sources.pop(gone, None)
+        self._desks.follow(edited.cameras)
+        self._herald.announce(edited)
+        for desk in gone:
+            self._context.pulse.sources.pop(desk.camera.id, None)
 
     def _check(self) -> None:
         """Look at the clock and at everybody's heartbeat."""
@@ -179,26 +188,50 @@ class _Controller:
         present = tuple(one for desk in seeing.values() if desk.eye.known for one in desk.present)
         try:
             self._guard.look(Scene(present, {**unheard, **blind}))
-        except Exception:
-            log.exception("the alarm panel could not look; it looks again at once")
+        except Exception as error:  # it looks again in a moment
+            if not self._panel_fault:
+                log.exception("the alarm panel cannot look")
+            self._panel_fault = f"the alarm panel does not work ({type(error).__name__}: {error})"
+        else:
+            self._panel_fault = ""
 
     def _change(self, asked: ChangeSetting) -> None:
         """Have a setting hold that was chosen while we run."""
+        if eases(asked, self._choices.of(asked.camera)) and self._guard.holds(asked.camera):
+            self._refusals.warning("camera %s: %s is not eased while the alarm is armed", asked.camera, asked.setting)
+            return
+        self._choices_kept.lost = ""
         self._choices = self._choices.choose(asked.camera, asked.setting, asked.value)
         chosen = self._choices.of(asked.camera)
         for desk in self._desks:
             if desk.camera.id == asked.camera and desk.choices != chosen:
-                log.info("camera %s: %s set to %s", asked.camera, asked.setting, in_words(asked.setting, asked.value))
+                value = in_words(asked.setting, asked.value)
+                self._changes.info("camera %s: %s set to %s", asked.camera, asked.setting, value)
                 desk.choose(chosen)
         self._keep_choices()
+        telling = asyncio.get_running_loop().create_task(self._tell_choices())
+        self._tellings.add(telling)
+        telling.add_done_callback(self._tellings.discard)
+
+    async def _tell_choices(self) -> None:
+        """Say what the settings stand at when that would survive a power cut, or the disk does not answer."""
+        await self._choices_kept.settled(DISK_PATIENCE_S)
+        for desk in self._desks:
+            desk.tell_choices()
 
     def _keep_choices(self) -> None:
         self._choices_kept.keep(self._choices.to_json())
 
     def _restart(self) -> None:
+        if self._guard.holds():
+            self._refusals.warning("no restart while the alarm is armed: disarm it first")
+            return
+        if "supervisor" not in fresh_heartbeats(self._context.folder):
+            self._refusals.warning("no restart: nobody here starts the stages anew; restart the container or the pod")
+            return
         left_s = RESTART_FLOOR_S - (time.monotonic() - self._started_s)
         if left_s > 0:
-            log.warning("no restart: the controller has just started; ask again in %.0f s", left_s)
+            self._refusals.warning("no restart: the controller has just started; ask again in %.0f s", left_s)
             return
         log.warning("a restart was asked for")
         try:
@@ -211,7 +244,13 @@ class _Controller:
         self._statements.fact(self._topics.latency, self._latencies.text)
 
     def _state_health(self, beats: dict[str, Heartbeat]) -> None:
-        kept = (self._choices_kept.problem, self._choices_kept.lost, self._statements.problem)
+        kept = (
+            self._panel_fault,
+            self._choices_kept.problem,
+            self._choices_kept.lost,
+            self._herald.problem,
+            self._statements.problem,
+        )
         reasons = [*self._guard.reasons, *filter(None, kept)]
         if self._outbox is not None:
             reasons += [self._outbox.problem] if self._outbox.problem else []

@@ -109,13 +109,14 @@ class Statements:
     def announce(self, discovery: dict[str, str], farewell: dict[str, str] | None = None) -> None:
         """Announce these devices, after a farewell: what is said once more on topics that we have no other word for.
 
-        The farewell goes out first, again after each reconnect, until the broker has acknowledged it.
+        The farewell goes out first, again after each reconnect, until the broker has acknowledged it or another one
+        takes its place.
         """
         changed = {topic: payload for topic, payload in discovery.items() if self._discovery.get(topic) != payload}
         self._discovery = discovery
-        for topic, payload in (farewell or {}).items():
+        self._farewell = dict(farewell or {})
+        for topic in self._farewell:
             self._facts.pop(topic, None)
-            self._farewell[topic] = payload
         if self.connected:
             self._part()
             for topic, payload in changed.items():

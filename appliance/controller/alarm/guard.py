@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from appliance.controller.alarm import panel_file, pin, telling
 from appliance.controller.alarm.panel import Panel
-from appliance.controller.alarm.words import AlarmState, Code, EventKind
+from appliance.controller.alarm.words import AlarmState, Code, EventKind, mode_settings, watches
 from appliance.controller.keeper import Keeper
+from appliance.telemetry import Sparing
 
 if TYPE_CHECKING:
     from appliance.config import Settings
@@ -37,11 +39,15 @@ class Guard:
         self._statements = statements
         self._keeper = Keeper(settings.state_path / "alarm.json", "the alarm panel's state")
         self._panel = self._keeper.load(panel_file.from_json) or Panel()
-        self._doubt = self._keeper.lost and f"{self._keeper.lost}; whether it was armed is not known: set it again"
+        if self._keeper.lost:
+            doubt = f"{self._keeper.lost}; whether it was armed is not known: set it again"
+            self._panel = replace(self._panel, doubt=doubt)
         self._bad_pin = ""
+        self._refusals = Sparing(log)
         self._commands: asyncio.Queue[AlarmCommand] = asyncio.Queue(WAITING_MOST)
         self._untold: list[AlarmEvent] = []
         self._is_obeying = False
+        self._check_pin()
         if self._panel.state is not AlarmState.DISARMED:
             log.info("alarm: %s, as it was", self._panel.state)
 
@@ -57,7 +63,17 @@ class Guard:
     @property
     def reasons(self) -> list[str]:
         """What is wrong with the panel, in words."""
-        return [reason for reason in (self._doubt, self._keeper.problem, self._bad_pin) if reason]
+        return [reason for reason in (self._panel.doubt, self._keeper.problem, self._bad_pin) if reason]
+
+    def holds(self, camera: str | None = None) -> bool:
+        """Return whether nothing may be eased without the code now, of this camera or (None) of the whole: who may not
+        disarm the house may not blind it either.
+        """
+        panel, settings = self._panel, self._settings
+        if settings.pin is None or not settings.code_to_disarm or panel.state is AlarmState.DISARMED:
+            return False
+        modes = [mode_settings(settings, mode) for mode in (panel.mode, panel.next_mode) if mode]
+        return camera is None or not modes or any(watches(mode, camera) for mode in modes)
 
     def look(self, scene: Scene) -> None:
         """Take in what the cameras say now, and tell what follows at once."""
@@ -73,7 +89,7 @@ class Guard:
         try:
             self._commands.put_nowait(asked)
         except asyncio.QueueFull:
-            log.warning("alarm: %s refused: %d commands are waiting already", asked.command, WAITING_MOST)
+            self._refusals.warning("alarm: %s refused: %d commands are waiting already", asked.command, WAITING_MOST)
 
     async def serve(self) -> None:
         """Obey one command after the other, until cancelled."""
@@ -88,17 +104,20 @@ class Guard:
                 self._is_obeying = False
 
     async def stop(self) -> None:
-        """Give the disk a moment for what is not kept yet."""
+        """Tell what is not told yet, and give the disk a moment for what is not kept."""
+        if self._untold:
+            self._tell()
         await self._keeper.settled(DISK_PATIENCE_S / 2)
 
     async def _obey(self, asked: AlarmCommand) -> None:
         code = await self._look_at_code(asked)
         self._panel, events = self._panel.obey(asked.command, code, time.time_ns(), self._settings)
         self._untold += events
-        if any(event.command and event.kind not in _REFUSALS for event in events):
-            self._doubt = ""
+        if not any(event.kind in _REFUSALS for event in events):
+            self._panel = replace(self._panel, doubt="")
         self._keep()
-        await self._keeper.settled(DISK_PATIENCE_S)
+        if not self._keeper.problem:
+            await self._keeper.settled(DISK_PATIENCE_S)
         self._tell()
 
     async def _look_at_code(self, asked: AlarmCommand) -> Code:
@@ -107,16 +126,28 @@ class Guard:
             return Code.NO_PIN
         if asked.code is None:
             return Code.MISSING
-        wanted = self._panel.wants_code(asked.command, self._settings)
-        if not wanted or self._panel.attempts.wait_s(time.time_ns()):
+        now_ns = time.time_ns()
+        panel = self._panel.due(now_ns, self._settings)
+        if not panel.wants_code(asked.command, self._settings) or panel.attempts.wait_s(now_ns):
             return Code.UNCHECKED
         try:
             is_right = await asyncio.to_thread(pin.verify, self._settings.pin.get_secret_value(), asked.code)
         except pin.BrokenPinHashError as error:
-            self._bad_pin = f"alarm.pin: {error}; run `porchlight pin` and write what it prints"
-            log.error("%s", self._bad_pin)  # noqa: TRY400 -- its text says all
+            self._blame_pin(error)
             return Code.UNCHECKED
         return Code.RIGHT if is_right else Code.WRONG
+
+    def _check_pin(self) -> None:
+        """Find out now, and not before the ringing panel."""
+        if self._settings.pin is not None:
+            try:
+                pin.check_hash(self._settings.pin.get_secret_value())
+            except pin.BrokenPinHashError as error:
+                self._blame_pin(error)
+
+    def _blame_pin(self, error: pin.BrokenPinHashError) -> None:
+        self._bad_pin = f"alarm.pin: {error}; run `porchlight pin` and write what it prints"
+        log.error("%s", self._bad_pin)
 
     def _keep(self) -> None:
         self._keeper.keep(panel_file.to_json(self._panel))
@@ -126,7 +157,10 @@ class Guard:
         topics, panel = self._topics, self._panel
         untold, self._untold = self._untold, []
         for event in untold:
-            log.log(_LEVELS.get(event.kind, logging.INFO), "alarm: %s", telling.in_words(event))
+            if event.kind in _REFUSALS:
+                self._refusals.warning("alarm: %s", telling.in_words(event))
+            else:
+                log.log(_LEVELS.get(event.kind, logging.INFO), "alarm: %s", telling.in_words(event))
             self._statements.event(topics.alarm_event, telling.event_payload(event, self._instance))
             if event.kind is EventKind.TRIGGERED and event.cause is not None:
                 camera = event.cause.camera
@@ -137,4 +171,4 @@ class Guard:
 
 
 _REFUSALS = frozenset({EventKind.REJECTED_CODE, EventKind.FAILED_TO_ARM})
-_LEVELS = dict.fromkeys((*_REFUSALS, EventKind.TRIGGERED, EventKind.PENDING, EventKind.BLIND), logging.WARNING)
+_LEVELS = dict.fromkeys((EventKind.TRIGGERED, EventKind.PENDING, EventKind.BLIND), logging.WARNING)

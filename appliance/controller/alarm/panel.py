@@ -51,6 +51,8 @@ class Panel:
     """Places whose present visitor has had their alarm: they raise another one only after they were gone."""
     outages: tuple[Outage, ...] = ()
     attempts: Attempts = field(default_factory=Attempts)
+    doubt: str = ""
+    """Why it is not known whether this is the panel's true state; until somebody sets it."""
     at_ns: int | None = None
     """Of the newest look at the clock. None: this panel was just made, or read from its file."""
 
@@ -96,6 +98,12 @@ class Panel:
             turn.do(command)
         return turn.panel, tuple(turn.events)
 
+    def due(self, now_ns: int, settings: AlarmSettings) -> Panel:
+        """Return the panel once what is over by now has ended; what that brings about is told at the next turn."""
+        turn = Turn(self.at(now_ns), now_ns, settings)
+        turn.expire()
+        return turn.panel
+
     def at(self, now_ns: int) -> Panel:
         """Return the panel with its times on the clock as it stands now; nothing has happened yet."""
         if self.at_ns is None:
@@ -105,7 +113,7 @@ class Panel:
             return replace(self, at_ns=now_ns)
         return replace(
             self,
-            since_ns=self.since_ns + by_ns,
+            since_ns=max(0, self.since_ns + by_ns),
             countdown=self.countdown.shifted(by_ns) if self.countdown else None,
             outages=tuple(outage.shifted(by_ns) for outage in self.outages),
             attempts=self.attempts.shifted(by_ns),

@@ -15,6 +15,8 @@ from appliance.controller.alarm.panel import Panel
 from appliance.controller.alarm.words import AlarmState, ArmMode, Presence
 
 VERSION = 1
+LATEST_NS = 253_000_000_000 * 10**9
+"""In the year 9987: later ones cannot be written as a date."""
 LARGEST = 100_000
 """Characters; a panel has a few thousand at most."""
 
@@ -42,6 +44,7 @@ class _Kept(BaseModel):
     answered: list[str]
     told_blind: list[str]
     attempts: Attempts
+    doubt: str = ""
 
 
 def to_json(panel: Panel) -> str:
@@ -56,6 +59,7 @@ def to_json(panel: Panel) -> str:
         answered=sorted(panel.answered),
         told_blind=list(panel.blind),
         attempts=panel.attempts,
+        doubt=panel.doubt,
     ).model_dump_json()
 
 
@@ -83,6 +87,7 @@ def from_json(text: str) -> Panel:
         answered=frozenset(kept.answered),
         outages=tuple(Outage(camera, 0, told=True) for camera in sorted(kept.told_blind)),
         attempts=kept.attempts,
+        doubt=kept.doubt,
     )
     contradiction = _contradiction(panel)
     if contradiction:
@@ -100,8 +105,7 @@ def _check_version(text: str) -> None:
         raise PanelFileError("the kept alarm state has no version")
     if version > VERSION:
         raise NewerPanelFileError(
-            f"the alarm state was kept by a newer Porchlight (version {version}, this one reads {VERSION}): "
-            "update again, or move the file away to start disarmed"
+            f"the alarm state was kept by a newer Porchlight (version {version}, this one reads {VERSION})"
         )
 
 
@@ -120,4 +124,9 @@ def _contradiction(panel: Panel) -> str:
         return f"{state} on the way to mode {panel.next_mode}"
     if any(wait and wait.ends_ns <= wait.began_ns for wait in (countdown, panel.attempts.wait)):
         return "a wait that ends before it begins"
+    waits = [wait for wait in (countdown, panel.attempts.wait) if wait]
+    times = [panel.since_ns, *((panel.cause and [panel.cause.at_ns]) or [])]
+    times += [at_ns for wait in waits for at_ns in (wait.began_ns, wait.ends_ns)]
+    if not all(0 <= at_ns <= LATEST_NS for at_ns in times):
+        return "a time that no clock shows"
     return "a count below 0" if panel.attempts.wrong < 0 else ""

@@ -13,6 +13,7 @@ _RUNS = ("01234567890123456789012345678901", "09876543210987654321098765432109")
 # OWASP's smallest memory with two passes (19 MiB), RFC 9106's Argon2id; one lane, since the cores watch cameras.
 _HASHER = argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 LARGEST_KIB = 64 * 1024
+LONGEST_PASSES = 20
 """A hash that asks for more was not made here."""
 
 
@@ -58,6 +59,11 @@ def verify(kept: str, pin: str) -> bool:
         raise BrokenPinHashError("what was kept of the PIN cannot be read") from error
 
 
+def check_hash(kept: str) -> None:
+    """Raise BrokenPinHashError where what was kept is no hash that could be checked."""
+    _parameters(kept)
+
+
 def is_outdated(kept: str) -> bool:
     """Return whether the hash has other parameters than a new one would: hash the PIN again when it is next right."""
     _parameters(kept)
@@ -69,6 +75,8 @@ def _parameters(kept: str) -> argon2.Parameters:
         parameters = argon2.extract_parameters(kept)
     except argon2.exceptions.InvalidHashError as error:
         raise BrokenPinHashError("what was kept of the PIN is no Argon2 hash") from error
+    if not kept.isascii() or parameters.time_cost > LONGEST_PASSES:
+        raise BrokenPinHashError("what was kept of the PIN was not made here")
     if parameters.memory_cost > LARGEST_KIB:
         raise BrokenPinHashError(f"what was kept of the PIN asks for {parameters.memory_cost >> 10} MiB to be checked")
     return parameters

@@ -7,6 +7,7 @@ edited while the appliance was off. Values in, values out.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -15,6 +16,7 @@ import ha_discovery as ha
 from appliance.controller.discovery.hub import STAGES
 from appliance.controller.overlay import Setting
 from appliance.controller.topics import Topics
+from ha_discovery.rules import identifier_rule, topic_rule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 
 GONE = ""
 """An empty retained message is how MQTT takes one back, and how Home Assistant learns that a device is no more."""
+
+
+_DEVICE = re.compile(r".+/device/porchlight_[a-z0-9_]+/config")
+_FACT = re.compile(r"porchlight/[a-z0-9_]+/.+")
 
 
 class BrokenRecordError(ValueError):
@@ -92,20 +98,23 @@ def farewell(before: Announced, now: Announced, payloads: Mapping[str, ha.Device
 
 
 def from_json(text: str) -> Announced:
-    """Return what was kept. BrokenRecordError where it is no such record."""
+    """Return what was kept. BrokenRecordError where it is no such record: what it names is emptied at the broker."""
     try:
         record = Announced.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise BrokenRecordError(f"the record is broken: {place}: {first['msg']}") from None
-    platforms = {platform for device in record.devices.values() for platform in device.components.values()}
-    if unknown := platforms - set(ha.Platform):
-        raise BrokenRecordError(f"the record is broken: there is no platform {min(unknown)!r}")
-    if bad := [topic for topic in _topics(record) if not topic or len(topic) > 1000 or {"+", "#"} & set(topic)]:
-        raise BrokenRecordError(f"the record is broken: {bad[0][:80]!r} is no topic")
+    for topic, device in record.devices.items():
+        _check(topic, _DEVICE)
+        for fact in device.facts:
+            _check(fact, _FACT)
+        for key, platform in device.components.items():
+            if identifier_rule(key) or platform not in set(ha.Platform):
+                raise BrokenRecordError(f"the record is broken: no component is {key!r}, a {platform!r}")
     return record
 
 
-def _topics(record: Announced) -> list[str]:
-    return [*record.devices, *(fact for device in record.devices.values() for fact in device.facts)]
+def _check(topic: str, ours: re.Pattern[str]) -> None:
+    if topic_rule(topic) or not ours.fullmatch(topic):
+        raise BrokenRecordError(f"the record is broken: {topic[:80]!r} is no topic of ours")

@@ -69,7 +69,7 @@ def camera_entities(device_id: str, camera: Camera, topics: Topics) -> dict[str,
         **{
             # With a dash, which no camera's name has: the zone `person` of `yard` is not the camera `yard_zone`.
             f"zone_{zone.id}": _occupancy(
-                f"{device_id}_zone-{zone.id}", zone.label, topics.zone(camera.id, zone.id), sees
+                f"{device_id}_zone-{zone.id}", zone.label, topics.zone(camera.id, zone.id), sees, "mdi:vector-polygon"
             )
             for zone in camera.zones
         },
@@ -154,10 +154,13 @@ def camera_entities(device_id: str, camera: Camera, topics: Topics) -> dict[str,
     }
 
 
-def _occupancy(unique_id: str, name: str, topic: str, availability: tuple[ha.Availability, ...]) -> ha.BinarySensor:
+def _occupancy(
+    unique_id: str, name: str, topic: str, availability: tuple[ha.Availability, ...], icon: str | None = None
+) -> ha.BinarySensor:
     return ha.BinarySensor(
         unique_id=unique_id,
         name=name,
+        icon=icon,
         device_class=ha.BinarySensorDeviceClass.OCCUPANCY,
         state_topic=topic,
         availability=availability,

@@ -24,6 +24,15 @@ class Herald:
         self._noted: Announced | None = None
         self.announce(settings)
 
+    @property
+    def problem(self) -> str:
+        """Why what is announced would not be remembered; empty where it is."""
+        return self._keeper.problem
+
+    async def stop(self, seconds: float) -> None:
+        """Give the disk so long for what is not kept yet."""
+        await self._keeper.settled(seconds)
+
     def announce(self, settings: Settings) -> None:
         """Announce the household as it is now, in place of what was announced before."""
         devices = household(settings)

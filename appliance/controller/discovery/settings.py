@@ -57,8 +57,8 @@ def setting_entities(
     return {
         "detection": switch(Setting.DETECTION, "Detection", "mdi:motion-sensor"),
         "live_view": switch(Setting.LIVE_VIEW, "Live view", "mdi:cctv"),
-        "threshold": number(Setting.THRESHOLD, "Threshold", "mdi:percent-outline", "%", None),
+        "threshold": number(Setting.THRESHOLD, "Detection threshold", "mdi:percent-outline", "%", None),
         "clear_seconds": number(
-            Setting.CLEAR_SECONDS, "Clear time", "mdi:timer-sand", "s", ha.SensorDeviceClass.DURATION
+            Setting.CLEAR_SECONDS, "Clear after", "mdi:timer-sand", "s", ha.SensorDeviceClass.DURATION
         ),
     }

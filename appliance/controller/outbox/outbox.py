@@ -49,6 +49,7 @@ class Outbox:
         self._why = ""
         self._began_s = 0.0
         self._task: asyncio.Task[None] | None = None
+        self._again: asyncio.TimerHandle | None = None
         self._executor = ThreadPoolExecutor(1, "outbox")
         self._fault = RepeatedFault(log, f"{_WHAT} cannot be kept in {self._path}")
 
@@ -110,9 +111,13 @@ class Outbox:
 
     def _sync(self) -> None:
         """Have a thread make the disk hold what is to be delivered; one at a time."""
-        if self._task is None and self.events.keys() != self._on_disk:
+        if self._task is None and self._again is None and self.events.keys() != self._on_disk:
             self._began_s = time.monotonic()
             self._task = asyncio.get_running_loop().create_task(self._write())
+
+    def _try_again(self) -> None:
+        self._again = None
+        self._sync()
 
     async def _write(self) -> None:
         try:
@@ -125,10 +130,10 @@ class Outbox:
                 self._on_disk = (self._on_disk | {event.number for event in put}) - remove
             self._why = ""
             self._fault.heal()
-        except (sqlite3.Error, OSError, NewerStoreError) as error:
+        except Exception as error:  # noqa: BLE001 -- a disk full, no thread to be had: whatever it is, it is told
             self._why = str(error)
             self._fault.report(error)
-            asyncio.get_running_loop().call_later(RETRY_S, self._sync)
+            self._again = asyncio.get_running_loop().call_later(RETRY_S, self._try_again)
         finally:
             self._task = None
 
