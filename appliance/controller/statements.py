@@ -53,6 +53,7 @@ class Statements:
         self._discovery = discovery
         self._facts: dict[str, str] = {}
         self._outbox = outbox
+        outbox.on_found = self._tell_events
         self._settled_at = float("inf")
         self._timers: set[asyncio.TimerHandle] = set()
         self._loop = asyncio.get_running_loop()
@@ -93,6 +94,8 @@ class Statements:
         `acknowledged` is called with the moment of the broker's PUBACK (CLOCK_MONOTONIC, nanoseconds), unless the
         event could not be sent at once, or was sent more than once.
         """
+        if self._loop.time() < self._settled_at:
+            acknowledged = None  # it waits for Home Assistant, and not for us
         self._outbox.put(topic, payload, acknowledged, late=not self.connected)
         self._tell_events()
 

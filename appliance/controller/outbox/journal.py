@@ -14,13 +14,14 @@ from appliance.controller.outbox.event import Event, from_line
 from appliance.telemetry import RepeatedFault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
 log = logging.getLogger(__name__)
 
 LARGEST = 1_000_000
-"""Bytes, after which it is written anew without what is done."""
+"""Bytes, after which it is written anew."""
+DONE_MOST = 5000
+"""As many as the outbox may have rows of."""
 
 
 class Journal:
@@ -28,26 +29,30 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.pending: dict[int, Event] = {}
-        self.done: set[int] = set()
-        """Those that were done when it was opened: nothing else may bring them back."""
+        self.done: dict[int, None] = {}
+        """What was done, the newest last: nothing else may bring it back."""
         self.newest: dict[str, Event] = {}
         """Of each topic, done or not."""
         self._path = path
         self._size = 0
+        self._anew_at = LARGEST
         self._fd = -1
+        self._is_cut = False
         self._fault = RepeatedFault(log, f"events cannot be noted in {path}")
         self._read()
         self._write_anew()
 
     def put(self, event: Event) -> None:
-        """Note the event before it is sent."""
+        """Note the event before it is sent. TypeError: what it holds is no JSON."""
+        line = event.line()
         self.pending[event.number] = event
         self.newest[event.topic] = event
-        self._append(event.line())
+        self._append(line)
 
     def remove(self, number: int) -> None:
         """Note that it is done."""
         if self.pending.pop(number, None) is not None:
+            self._note_done(number)
             self._append(str(number))
 
     def close(self) -> None:
@@ -55,42 +60,54 @@ class Journal:
             os.close(self._fd)
             self._fd = -1
 
+    def _note_done(self, number: int) -> None:
+        self.done[number] = None
+        if len(self.done) > DONE_MOST:
+            del self.done[next(iter(self.done))]
+
     def _read(self) -> None:
+        content = ""
         with contextlib.suppress(OSError):
-            for line in self._path.read_bytes().decode(errors="replace").split("\n"):
-                with contextlib.suppress(ValueError):
-                    self._take(line)
+            content = self._path.read_bytes().decode(errors="replace")
+        for line in content.split("\n")[:-1]:  # what has no end was cut
+            with contextlib.suppress(ValueError):
+                self._take(line)
 
     def _take(self, line: str) -> None:
         if line.isdigit():
             self.pending.pop(int(line), None)
-            self.done.add(int(line))
+            self._note_done(int(line))
         elif line:
             event = from_line(line)
             self.newest[event.topic] = event
             self.pending[event.number] = event
 
     def _append(self, line: str) -> None:
-        if self._size > LARGEST:
-            self._write_anew()
-            return
-        content = f"{line}\n".encode()
+        if self._fd < 0 or self._size > self._anew_at:
+            self._anew_at = max(LARGEST, 2 * self._size)  # where it does not succeed, not again at each line
+            if self._write_anew() or self._fd < 0:
+                return
+        content = f"\n{line}\n".encode() if self._is_cut else f"{line}\n".encode()
         try:
-            if os.write(self._fd, content) != len(content):
-                raise OSError("it is full")  # noqa: TRY301 -- as if the system had said so
+            written = os.write(self._fd, content)
         except OSError as error:
             self._fault.report(error.strerror or error)
+            return
+        self._size += written
+        # What is there of a line that found no room must not spoil the next one.
+        self._is_cut = written != len(content)
+        if self._is_cut:
+            self._fault.report("it is full")
         else:
-            self._size += len(content)
             self._fault.heal()
 
-    def _write_anew(self) -> None:
-        """Keep what is pending, and the newest of each topic; what was there stays until this is whole."""
-        kept: Iterable[Event] = {
-            event.number: event for event in (*self.newest.values(), *self.pending.values())
-        }.values()
-        lines = [event.line() for event in sorted(kept, key=lambda one: one.number)]
-        lines += [str(event.number) for event in self.newest.values() if event.number not in self.pending]
+    def _write_anew(self) -> bool:
+        """Keep what is pending, what is newest, what is done, and return whether that worked: until it has, what was there
+        stays.
+        """
+        kept = {event.number: event for event in (*self.newest.values(), *self.pending.values())}
+        lines = [kept[number].line() for number in sorted(kept)]
+        lines += [str(number) for number in {*self.done, *(kept.keys() - self.pending.keys())}]
         content = "".join(f"{line}\n" for line in lines).encode()
         fresh = self._path.with_suffix(".new")
         try:
@@ -104,6 +121,10 @@ class Journal:
                 raise
         except OSError as error:
             self._fault.report(error.strerror or error)
-            return
+            return False
         self.close()
-        self._fd, self._size = fd, len(content)
+        self._fd, self._size, self._is_cut = fd, len(content), False
+        # Where all of it is pending, the next time must be far off.
+        self._anew_at = max(LARGEST, 2 * self._size)
+        self._fault.heal()
+        return True

@@ -21,7 +21,7 @@ from appliance.controller.outbox.store import NewerStoreError, Store
 from appliance.telemetry import RepeatedFault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -41,11 +41,13 @@ class Outbox:
         self.events: dict[int, Event] = {}
         self.lost = 0
         """Events that gave way to newer ones."""
+        self.on_found: Callable[[], None] = lambda: None
+        """Called when the disk has given events of before, which may be late."""
         self._journal = Journal(run_folder / "events.journal")
         self._path = state_folder / "outbox.sqlite3"
         self._store: Store | None = None
         self._on_disk: set[int] = set()
-        self._highest = 0
+        self._highest = self._highest_on_disk = 0
         self._why = ""
         self._began_s = 0.0
         self._task: asyncio.Task[None] | None = None
@@ -63,19 +65,12 @@ class Outbox:
         return ""
 
     async def open(self) -> None:
-        """Take over what an earlier process did not get delivered."""
-        found: list[Event] = []
-        with contextlib.suppress(TimeoutError):
-            self._began_s = time.monotonic()
-            found = await asyncio.wait_for(self._run(self._open_store), OPEN_S)
-        self._on_disk = {event.number for event in found}
-        left = {event.number: event for event in found if event.number not in self._journal.done}
-        left |= self._journal.pending
-        self.events = {number: left[number] for number in sorted(left)}
-        self._highest = max(self._highest, *self._journal.done, *self.events, 0, 0)
+        """Take over what an earlier process did not get delivered; what the disk gives later than OPEN_S comes then."""
+        self._take_over(list(self._journal.pending.values()), max(self._journal.done, default=0))
+        self._sync()
+        await self._settled(OPEN_S)
         if self.events:
             log.info("%d events of before are still to be delivered", len(self.events))
-        self._sync()
 
     def put(
         self, topic: str, payload: Mapping[str, Any], acknowledged: Callable[[int], None] | None, *, late: bool
@@ -84,8 +79,8 @@ class Outbox:
         now_ns = time.time_ns()
         self._highest = number = max(self._highest + 1, now_ns // 1000)
         event = Event(number, topic, payload, now_ns, acknowledged, late)
-        self.events[number] = event
         self._journal.put(event)
+        self.events[number] = event
         if len(self.events) > MOST:
             self.remove(next(iter(self.events)))
             self.lost += 1
@@ -103,15 +98,29 @@ class Outbox:
 
     async def close(self, seconds: float) -> None:
         """Give the disk so long for what is not there yet."""
-        if self._task is not None:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(self._task), seconds)
+        await self._settled(seconds)
+        if self._again is not None:
+            self._again.cancel()
         self._journal.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
+    def _take_over(self, found: list[Event], highest: int) -> None:
+        left = {event.number: event for event in found if event.number not in self._journal.done}
+        self.events = dict(sorted({**left, **self.events}.items()))
+        self._highest = max(self._highest, highest, *self.events, 0)
+
+    @property
+    def _is_kept(self) -> bool:
+        return (
+            self._store is not None
+            and not self._why
+            and self.events.keys() == self._on_disk
+            and self._highest == self._highest_on_disk
+        )
+
     def _sync(self) -> None:
-        """Have a thread make the disk hold what is to be delivered; one at a time."""
-        if self._task is None and self._again is None and self.events.keys() != self._on_disk:
+        """Have a thread make the disk hold what is to be delivered; one at a time, and not sooner than agreed."""
+        if self._task is None and self._again is None and not self._is_kept:
             self._began_s = time.monotonic()
             self._task = asyncio.get_running_loop().create_task(self._write())
 
@@ -119,55 +128,76 @@ class Outbox:
         self._again = None
         self._sync()
 
+    async def _settled(self, seconds: float) -> None:
+        if self._task is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(self._task), seconds)
+
     async def _write(self) -> None:
         try:
-            while self.events.keys() != self._on_disk:
+            if self._store is None:
+                self._store, found, highest = await self._run(self._open_store)
+                self._on_disk, self._highest_on_disk = {event.number for event in found}, highest
+                self._take_over(found, highest)
+                self._why = ""
+                if found:
+                    self.on_found()
+            while True:
                 # An event that is acknowledged sooner than the disk is ready never goes there.
                 put = [event for number, event in self.events.items() if number not in self._on_disk]
-                remove = self._on_disk - self.events.keys()
+                remove, highest = self._on_disk - self.events.keys(), self._highest
                 self._began_s = time.monotonic()
-                await self._run(self._change, put, remove)
+                await self._run(self._store.change, put, remove, highest)
                 self._on_disk = (self._on_disk | {event.number for event in put}) - remove
-            self._why = ""
+                self._highest_on_disk, self._why = highest, ""
+                if self._is_kept:
+                    break
             self._fault.heal()
         except Exception as error:  # noqa: BLE001 -- a disk full, no thread to be had: whatever it is, it is told
-            self._why = str(error)
-            self._fault.report(error)
-            self._again = asyncio.get_running_loop().call_later(RETRY_S, self._try_again)
+            await self._fail(error)
         finally:
             self._task = None
+
+    async def _fail(self, error: Exception) -> None:
+        self._why = getattr(error, "strerror", None) or str(error)
+        self._fault.report(self._why)
+        if self._store is not None and _is_broken(error):
+            store, self._store = self._store, None
+            with contextlib.suppress(Exception):
+                await self._run(self._set_aside, store, error)
+        wait_s = RETRY_S if self._store is not None or not _is_broken(error) else 0.0
+        self._again = asyncio.get_running_loop().call_later(wait_s, self._try_again)
 
     async def _run(self, work: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work, *arguments)
 
-    def _open_store(self) -> list[Event]:
-        """In the thread."""
-        try:
-            self._store = Store(self._path)
-            self._highest = self._store.highest()
-            return self._store.load()
-        except (sqlite3.DatabaseError, ValueError) as error:
-            if isinstance(error, sqlite3.OperationalError):
-                log.warning("%s cannot be read: %s (%s)", _WHAT, error, self._path)
-            else:
-                self._set_aside(error)
-        except NewerStoreError as error:
-            self._set_aside(error)
-        except OSError as error:
-            log.warning("%s cannot be read: %s (%s)", _WHAT, error.strerror, self._path)
-        self._store = None
-        return []
+    def _open_store(self) -> tuple[Store, list[Event], int]:
+        """In the thread. A file that cannot be used is set aside, once, and a new one made."""
+        for is_last in (False, True):
+            store = None
+            try:
+                store = Store(self._path)
+                return store, store.load(), store.highest()
+            except Exception as error:
+                if is_last or not _is_broken(error):
+                    if store is not None:
+                        store.close()
+                    raise
+                self._set_aside(store, error)
+        raise AssertionError
 
-    def _set_aside(self, error: Exception) -> None:
-        where = ""
-        with contextlib.suppress(OSError):
-            where = f"; set aside as {kept.set_aside(self._path)}"
-            for beside in ("-wal", "-shm"):
-                self._path.with_name(self._path.name + beside).unlink(missing_ok=True)
-        log.error("%s cannot be read: %s%s", _WHAT, error, where)
-
-    def _change(self, put: Iterable[Event], remove: Iterable[int]) -> None:
+    def _set_aside(self, store: Store | None, error: Exception) -> None:
         """In the thread."""
-        if self._store is None:
-            self._store = Store(self._path)
-        self._store.change(put, remove)
+        if store is not None:
+            store.close()
+        where = kept.set_aside(self._path)
+        for beside in ("-wal", "-shm"):
+            self._path.with_name(self._path.name + beside).unlink(missing_ok=True)
+        log.error("%s cannot be read: %s; set aside as %s", _WHAT, error, where)
+
+
+def _is_broken(error: Exception) -> bool:
+    """Return whether it is the file that is wrong, and not the disk under it."""
+    if isinstance(error, sqlite3.OperationalError):
+        return False
+    return isinstance(error, sqlite3.DatabaseError | NewerStoreError | ValueError | TypeError)

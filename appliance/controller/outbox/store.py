@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from typing import TYPE_CHECKING
 
@@ -25,10 +26,12 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # What sqlite makes beside the file gets the file's mode.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        path.chmod(0o600)
         self._connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             self._set_up()
-            path.chmod(0o600)
         except BaseException:
             self._connection.close()
             raise
@@ -39,17 +42,18 @@ class Store:
         return [Event(number, topic, json.loads(text), wall_ns, late=True) for number, topic, wall_ns, text in rows]
 
     def highest(self) -> int:
-        """Return the highest number that any event had."""
-        row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'event'").fetchone()
-        return int(row[0]) if row else 0
+        """Return the highest number that was ever given away, as far as is known here."""
+        row = self._connection.execute("SELECT max(number) FROM highest").fetchone()
+        return int(row[0] or 0)
 
-    def change(self, put: Iterable[Event], remove: Iterable[int]) -> None:
-        """Put these events and remove those, all or nothing."""
+    def change(self, put: Iterable[Event], remove: Iterable[int], highest: int = 0) -> None:
+        """Put these events and remove those, and note the highest number, all or nothing."""
         rows = [(event.number, event.topic, event.wall_ns, json.dumps(event.payload)) for event in put]
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             self._connection.executemany("INSERT OR REPLACE INTO event VALUES (?, ?, ?, ?)", rows)
             self._connection.executemany("DELETE FROM event WHERE number = ?", [(number,) for number in remove])
+            self._connection.execute("UPDATE highest SET number = max(number, ?)", (highest,))
             self._connection.execute("COMMIT")
         except BaseException:
             self._connection.rollback()
@@ -67,7 +71,9 @@ class Store:
         if version > VERSION:
             raise NewerStoreError(f"its version is {version}, this Porchlight reads {VERSION}")
         execute(
-            "CREATE TABLE IF NOT EXISTS event (number INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, "
+            "CREATE TABLE IF NOT EXISTS event (number INTEGER PRIMARY KEY, topic TEXT NOT NULL, "
             "wall_ns INTEGER NOT NULL, payload TEXT NOT NULL)"
         )
+        execute("CREATE TABLE IF NOT EXISTS highest (number INTEGER NOT NULL)")
+        execute("INSERT INTO highest SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM highest)")
         execute(f"PRAGMA user_version = {VERSION}")
