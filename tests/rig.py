@@ -89,7 +89,10 @@ def wait_for(what: str, seconds: float, look: Callable[[], T | None]) -> T:
 class Broker:
     """A mosquitto of our own on a free loopback port."""
 
-    def __init__(self, folder: Path, port: int | None = None, user: str = "", password: str = "") -> None:
+    def __init__(
+        self, folder: Path, port: int | None = None, user: str = "", password: str = "", extra: str = ""
+    ) -> None:
+        """`extra` are more lines of mosquitto.conf, after the listener's own (TLS, limits)."""
         self._program = need_program("mosquitto", "mosquitto")
         self.port = port or free_port()
         self._config = folder / "mosquitto.conf"
@@ -98,7 +101,7 @@ class Broker:
             tool = need_program("mosquitto_passwd", "mosquitto")
             subprocess.run([tool, "-b", "-c", str(users), user, password], check=True, capture_output=True)
         entry = f"allow_anonymous false\npassword_file {users}" if user else "allow_anonymous true"
-        self._config.write_text(f"listener {self.port} 127.0.0.1\n{entry}\npersistence false\nuser root\n")
+        self._config.write_text(f"listener {self.port} 127.0.0.1\n{entry}\npersistence false\nuser root\n{extra}\n")
         self._log = folder / "mosquitto.log"
         self._process: subprocess.Popen[bytes] | None = None
 
