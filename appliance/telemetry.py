@@ -15,15 +15,22 @@ LAST_WORDS_S = 0.5
 
 
 class RepeatedFault:
-    """A fault that lasts: told once as a warning, then at debug, then once when it heals."""
+    """A fault that lasts: each reason told once as a warning, then at debug, then once when it heals."""
+
+    REASONS_MOST = 8
 
     def __init__(self, log: logging.Logger, what: str) -> None:
         self._log = log
         self._what = what
         self._since: float | None = None
+        self._told: set[str] = set()
 
     def report(self, reason: object) -> None:
-        level = logging.DEBUG if self._since is not None else logging.WARNING
+        text = str(reason)
+        is_new = text not in self._told and len(self._told) < self.REASONS_MOST
+        level = logging.WARNING if is_new else logging.DEBUG
+        if is_new:
+            self._told.add(text)
         if self._since is None:
             self._since = time.monotonic()
         self._log.log(level, "%s: %s", self._what, reason)
@@ -32,6 +39,7 @@ class RepeatedFault:
         if self._since is not None:
             self._log.info("%s: well again after %.0f s", self._what, time.monotonic() - self._since)
             self._since = None
+            self._told.clear()
 
 
 class Sparing:

@@ -29,6 +29,15 @@ def _clean_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _resolvable(host: str) -> str:
+    """Refuse what no name service can be asked for: an empty part between dots, or one of more than 63 letters."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise BadSettingError(f'"{host}" cannot be a host name', "check its dots") from None
+    return host
+
+
 def _words(value: object) -> object:
     """Take "person, dog" for a list of two: an environment variable has no other way to be one."""
     return [word.strip() for word in value.split(",")] if isinstance(value, str) else value
@@ -52,6 +61,7 @@ Title = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_clean
 Host = Annotated[
     str,
     Field(pattern=r"^[^\s/@]+$", max_length=253),
+    AfterValidator(_resolvable),
     Hint("a host name or an address alone, without mqtt:// or http://"),
 ]
 Topic = Annotated[

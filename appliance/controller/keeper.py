@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 from appliance.controller import kept
+from appliance.controller.disk import DiskThread
 from appliance.telemetry import RepeatedFault
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Keeper:
         self._began_s = 0.0
         self._task: asyncio.Task[None] | None = None
         self._again: asyncio.TimerHandle | None = None
+        self._disk = DiskThread(path.name)
         self._is_in_the_way = False
         """What is there could not be read: it is set aside before anything is written in its place."""
         self._fault = RepeatedFault(log, f"{what} cannot be kept in {path}")
@@ -96,7 +98,7 @@ class Keeper:
         try:
             while self._wanted is not None and self._wanted != self._written:
                 text = self._wanted
-                await asyncio.to_thread(self._put, text)
+                await self._disk.run(self._put, text)
                 self._written, self._why, self._began_s = text, "", time.monotonic()
             self._fault.heal()
         except Exception as error:  # noqa: BLE001 -- a disk full, no thread to be had: whatever it is, it is told

@@ -78,7 +78,8 @@ class Notices:
         """Tell what a predecessor decided in its last moment, and did not live to tell."""
         told = self._statements.newest_event(self.topic("event"))
         for transition in eye.transitions[-1:]:
-            is_news = told is None or visits.iso(transition.wall_ns) > str(told["timestamp"])
+            # An alarm has its own time, and beside it that of the frame in which it was `seen`.
+            is_news = told is None or visits.iso(transition.wall_ns) > str(told.get("seen") or told["timestamp"])
             if is_news and time.time_ns() - transition.wall_ns < UNTOLD_NS:
                 self.transition(eye, transition, None)
 

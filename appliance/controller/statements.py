@@ -9,7 +9,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Any
 
-from appliance.mqtt import ONLINE, Connection
+from appliance.mqtt import NO_ROOM, ONLINE, Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -171,6 +171,8 @@ class Statements:
         waiting = [event for event in self._outbox.events.values() if not event.in_flight]
         for event in waiting[: IN_FLIGHT_MOST - self._flying]:
             number = self._connection.publish(event.topic, event.text(time.time_ns()))
+            if number == NO_ROOM:
+                return  # the next PUBACK makes some
             if number is None:
                 log.error("an event on %s is given up: the broker does not take it", event.topic)
                 self._outbox.remove(event.number)

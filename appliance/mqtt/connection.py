@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any, Literal
 
 from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, Client
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -56,9 +56,20 @@ TRIED_IN_VAIN = 2
 ANSWER_S = 5.0
 """A broker that has not answered by then will not."""
 DIAGNOSE_EVERY_S = 30.0
+NO_ROOM = 0
 OVERHEAD = 64
 """Bytes of a PUBLISH beside topic and payload, at most."""
 
+_CREDENTIALS = "; check mqtt.username and mqtt.password"
+_REMEDIES = {
+    "Not authorized": _CREDENTIALS,
+    "Bad user name or password": _CREDENTIALS,
+    "Bad authentication method": _CREDENTIALS,
+    "Unsupported protocol version": "; set mqtt.protocol: auto",
+    "Banned": "; ask whoever runs the broker",
+    "Server busy": "; it is tried again",
+    "Server unavailable": "; it is tried again",
+}
 _V5, _V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
 
 
@@ -96,8 +107,11 @@ class Connection:
         self._in_flight = IN_FLIGHT_MOST
         self._largest: int | None = None
         self._vain = 0
+        self._refused = self._is_silent = False
+        self._left_out: set[str] = set()
         self._diagnosed_s = float("-inf")
         self._heard = self._handled = 0
+        self._read_s = time.monotonic()
         self._client: Client | None = None
         self._is_stopped = False
 
@@ -133,7 +147,8 @@ class Connection:
         self, topic: str, payload: str | bytes, *, qos: int = 1, retain: bool = False, expiry_s: int | None = None
     ) -> int | None:
         """Hand a message to the network thread; return its number. None: it is larger than the broker takes, or there
-        is no connection. `expiry_s` is how long the broker may keep it for somebody (MQTT 5).
+        is no connection; NO_ROOM: too much waits already. `expiry_s` is how long the broker may keep it for somebody
+        (MQTT 5).
         """
         content = payload.encode() if isinstance(payload, str) else payload
         size = len(topic.encode()) + len(content) + OVERHEAD
@@ -142,11 +157,16 @@ class Connection:
         if self._largest is not None and size > self._largest:
             self.problem = f"the broker takes {self._largest:,} bytes at most, {topic} has {size:,}: raise its limit"
             self._too_large.warning("MQTT: %s", self.problem)
+            self._left_out.add(topic)
             return None
+        if topic in self._left_out:
+            self._left_out.discard(topic)
+            self.problem = self.problem if self._left_out else ""
         properties = None
         if expiry_s is not None and self._protocol == _V5:
             properties = _properties(PacketTypes.PUBLISH, MessageExpiryInterval=expiry_s)
-        return self._client.publish(topic, content, qos=qos, retain=retain, properties=properties).mid
+        said = self._client.publish(topic, content, qos=qos, retain=retain, properties=properties)
+        return NO_ROOM if said.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE else said.mid
 
     async def stop(self) -> None:
         """Say offline (a clean disconnect sends no will) and leave; waits GOODBYE_S at most."""
@@ -188,9 +208,10 @@ class Connection:
             client.on_message = self._hear
         on_acknowledged = self._on_acknowledged
         if on_acknowledged is not None:
-            client.on_publish = lambda _c, _u, number, _r, _p: self._hand_over(
-                on_acknowledged, number, time.monotonic_ns()
+            client.on_publish = lambda _c, _u, number, reason, _p: self._hand_over(
+                self._published, on_acknowledged, number, reason, time.monotonic_ns()
             )
+        client.on_subscribe = lambda _c, _u, _n, reasons, _p: self._hand_over(self._subscribed, reasons)
         _draw_waits(client)
         return client
 
@@ -209,13 +230,18 @@ class Connection:
     def _opened(self, client: Client, _data: object, sock: Any) -> None:
         """In paho's thread."""
         _without_delay(sock)
+        self._hand_over(self._begin)
         self._hand_over(lambda: self._loop.call_later(ANSWER_S, self._unanswered, client, sock))
+
+    def _begin(self) -> None:
+        self._refused = False
 
     def _unanswered(self, client: Client, sock: object) -> None:
         """Some brokers do not even refuse a version that they do not know."""
         if client is self._client and client.socket() is sock and not self.connected and not self._is_stopped:
             self._complain("takes the connection and does not answer")
             if self._may_fall_back:
+                self._is_silent = self._protocol == _V5
                 self._fall_back()
 
     def _hear(self, _client: Client, _data: object, message: MQTTMessage) -> None:
@@ -241,15 +267,18 @@ class Connection:
             if str(reason) == "Unsupported protocol version" and self._may_fall_back:
                 self._fall_back()
             else:
-                self._complain(f"refuses us: {reason}")
+                self._refused = True
+                self._complain(f"refuses us: {reason}{_REMEDIES.get(str(reason), '')}")
             return
         self._vain = 0
+        self._refused = False
         most = getattr(properties, "ReceiveMaximum", IN_FLIGHT_MOST)
         if most < self._in_flight:
             log.info("MQTT: the broker takes %d unacknowledged messages at a time; connecting again with that", most)
             self._in_flight = most
             self._renew()
             return
+        self._left_out.clear()
         self._largest = getattr(properties, "MaximumPacketSize", None)
         self._fault.heal()
         self.problem = ""
@@ -265,12 +294,36 @@ class Connection:
         if self.connected:
             self.connected = False
             self._complain(f"connection lost ({reason})")
+            if self._may_fall_back and self._protocol == _V311 and not self._is_silent:
+                # It may only have been starting when it did not take version 5, or it is a newer one by now.
+                self._protocol = _V5
+                self._renew()
+            return
+        if self._refused:
+            self._read_files_anew()
             return
         self._vain += 1
         if self._vain >= TRIED_IN_VAIN and self._may_fall_back:
             self._fall_back()
         else:
             self._failed(client)
+
+    def _published(self, acknowledged: Callable[[int, int], None], number: int, reason: Any, at_ns: int) -> None:
+        if reason.is_failure:
+            # It is sent again after the next connect.
+            self._refuse(f"does not take what we publish ({reason})")
+        else:
+            acknowledged(number, at_ns)
+
+    def _subscribed(self, reasons: list[Any]) -> None:
+        for reason in reasons:
+            if reason.is_failure:
+                self._refuse(f"does not let us hear commands ({reason})")
+
+    def _refuse(self, text: str) -> None:
+        told = f"{text}; its access list must allow porchlight/# and {self._settings.discovery_prefix}/#"
+        self.problem = f"MQTT broker {told}"
+        self._fault.report(told)
 
     def _failed(self, client: Client) -> None:
         """Find out why, in a thread: it may take seconds, and paho does not say."""
@@ -281,9 +334,24 @@ class Connection:
 
         def diagnose() -> None:
             found = diagnosis.why(self._settings)
-            self._hand_over(lambda: None if self.connected else self._complain(found))
+            self._hand_over(self._found_out, client, found)
 
         threading.Thread(target=diagnose, name="mqtt-why", daemon=True).start()
+
+    def _found_out(self, client: Client, text: str) -> None:
+        if self.connected or self._is_stopped:
+            return
+        self._complain(text)
+        if client is self._client:
+            self._read_files_anew()
+
+    def _read_files_anew(self) -> None:
+        tls = self._settings.tls
+        named = self._settings.password_file or (tls.enabled and (tls.ca_file or tls.cert_file))
+        now = time.monotonic()
+        if named and now - self._read_s >= DIAGNOSE_EVERY_S:
+            self._read_s = now
+            self._renew()
 
     @property
     def _may_fall_back(self) -> bool:
@@ -303,10 +371,14 @@ class Connection:
 def _leave(client: Client) -> threading.Thread:
     """Disconnect in a thread: name resolution or a connect may hold paho's up; both are daemons."""
     client.on_connect = client.on_connect_fail = client.on_disconnect = client.on_message = client.on_publish = None
+    client.on_subscribe = None
 
     def leave() -> None:
         client.disconnect()
         client.loop_stop()
+        sock = client.socket()
+        if sock is not None:  # its thread had not come to it
+            sock.close()
 
     thread = threading.Thread(target=leave, name="mqtt-leaves", daemon=True)
     thread.start()

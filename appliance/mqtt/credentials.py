@@ -22,12 +22,16 @@ def password_of(settings: Mqtt) -> str | None:
         return None
     where = f"mqtt.password_file: {settings.password_file}"
     try:
+        if settings.password_file.exists() and not settings.password_file.is_file():
+            raise CredentialsError(f"{where} is no file")
         with settings.password_file.open("rb") as file:
-            first = file.readline(LONGEST).decode().rstrip("\r\n")
+            first = file.readline(LONGEST + 1).decode().rstrip("\r\n")
     except OSError as error:
         raise CredentialsError(f"{where}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise CredentialsError(f"{where} is no text") from None
+    if len(first) > LONGEST:
+        raise CredentialsError(f"{where}: its first line has more than {LONGEST} characters")
     if not first:
         raise CredentialsError(f"{where}: its first line is empty")
     return first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 from typing import TYPE_CHECKING
@@ -42,6 +43,8 @@ def obstacle(settings: Mqtt) -> str:
         plain = socket.create_connection((settings.host, settings.port), PATIENCE_S)
     except TlsError as error:
         return str(error)
+    except UnicodeError:
+        return f'there is no host "{settings.host}"; check mqtt.host'
     except OSError as error:
         return _unreached(error, settings)
     with plain:
@@ -50,6 +53,8 @@ def obstacle(settings: Mqtt) -> str:
         except ssl.SSLCertVerificationError as error:
             told = _CERTIFICATES.get(error.verify_code, f"is not accepted ({error.verify_message})")
             return f"its certificate {told}"
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            return _closed(settings)
         except ssl.SSLError as error:
             return _handshake(error, settings)
         except TimeoutError:
@@ -71,7 +76,8 @@ def _unreached(error: OSError, settings: Mqtt) -> str:
 
 def _asked(connection: socket.socket) -> str:
     with connection:
-        connection.sendall(_CONNECT)
+        with contextlib.suppress(ssl.SSLEOFError):  # hung up on, perhaps with a word that is still to be read
+            connection.sendall(_CONNECT)
         answer = connection.recv(4)
     if not answer:
         raise ConnectionResetError
@@ -95,5 +101,8 @@ def _handshake(error: ssl.SSLError, settings: Mqtt) -> str:
 
 def _closed(settings: Mqtt) -> str:
     if settings.tls.enabled:
-        return "ends the connection without a word; does it want a client certificate (mqtt.tls.cert_file)?"
+        return (
+            "ends the connection without a word; is it a plain port (then mqtt.tls.enabled: false), "
+            "or does it want a client certificate (mqtt.tls.cert_file)?"
+        )
     return "ends the connection without a word; does it speak TLS there (mqtt.tls.enabled)?"

@@ -18,23 +18,39 @@ _ID = re.compile(r"[0-9a-f]{8}")
 def install_id(state_folder: Path) -> str:
     """Return eight hexadecimal digits, made once and kept; where they cannot be kept, new ones at each start."""
     file = state_folder / _FILE
-    for _ in range(2):
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            found = file.read_text().strip()
-            if _ID.fullmatch(found):
-                return found
-        fresh = secrets.token_hex(4)
-        whole = file.with_name(f".{_FILE}.{fresh}")
+    found = _read(file)
+    if found:
+        return found
+    fresh = secrets.token_hex(4)
+    whole = file.with_name(f".{_FILE}.{fresh}")
+    try:
+        state_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        whole.write_text(f"{fresh}\n")
+        _sync(whole)
         try:
-            state_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            whole.write_text(f"{fresh}\n")
             os.link(whole, file)  # whoever comes second fails here, and reads the first one's
         except FileExistsError:
-            continue
-        except OSError:
-            return fresh
-        finally:
-            with contextlib.suppress(OSError):
-                whole.unlink()
+            if not _read(file):  # a power cut left it empty
+                whole.replace(file)
+    except OSError:
         return fresh
-    return secrets.token_hex(4)
+    finally:
+        with contextlib.suppress(OSError):
+            whole.unlink()
+    return _read(file) or fresh
+
+
+def _read(file: Path) -> str:
+    """Return the id; empty: there is none."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        text = file.read_text().strip()
+        return text if _ID.fullmatch(text) else ""
+    return ""
+
+
+def _sync(file: Path) -> None:
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

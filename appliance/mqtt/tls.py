@@ -52,6 +52,8 @@ def _load_certificate(made: ssl.SSLContext, settings: Tls, file: Path) -> None:
             raise TlsError(f"mqtt.tls.key_password does not open {key}, or one of the two files is broken") from None
         raise TlsError(f"mqtt.tls.cert_file: {file} and its key cannot be used ({error.reason})") from None
     except OSError as error:
-        raise TlsError(f"mqtt.tls.cert_file or key_file: {error.strerror} ({file})") from None
+        lacks_key = file.exists() and settings.key_file is not None
+        which = f"key_file: {settings.key_file}" if lacks_key else f"cert_file: {file}"
+        raise TlsError(f"mqtt.tls.{which}: {error.strerror}") from None
     except ValueError:  # longer than OpenSSL takes
         raise TlsError("mqtt.tls.key_password cannot be a password") from None

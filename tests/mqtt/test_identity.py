@@ -76,7 +76,6 @@ def test_what_is_no_name_of_ours_is_never_used(tmp_path: Path, content: bytes) -
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 9])
-@pytest.mark.xfail(strict=True, reason="it is neither used nor replaced: a new name at each start, for ever")
 def test_a_file_that_a_power_cut_has_emptied_is_written_anew(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "install-id").write_bytes(content)
     assert install_id(tmp_path) == install_id(tmp_path)

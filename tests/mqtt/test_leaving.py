@@ -54,7 +54,6 @@ def test_whoever_leaves_in_trouble_does_not_come_again(
         wait_for("nobody is there any more", 10, lambda: broker.open == 0)
 
 
-@pytest.mark.xfail(strict=True, reason="paho's thread sends CONNECT once more and ends; its socket stays open")
 def test_whoever_leaves_while_connecting_does_not_come_after_all(monkeypatch: pytest.MonkeyPatch) -> None:
     connecting, may_connect = threading.Event(), threading.Event()
     connect = socket.create_connection
@@ -76,7 +75,8 @@ def test_whoever_leaves_while_connecting_does_not_come_after_all(monkeypatch: py
         may_connect.set()
         wait_for("its threads have ended", 10, lambda: not [t for t in threading.enumerate() if "mqtt" in t.name])
         assert clients[0] is not None
-        assert clients[0].socket() is None
+        left = clients[0].socket()
+        assert left is None or left.fileno() == -1
 
 
 def test_whoever_leaves_while_nobody_listens_is_gone() -> None:
@@ -128,7 +128,6 @@ def test_leaving_twice_is_no_harm() -> None:
         assert len(broker.versions) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="what was found out too late is told all the same")
 def test_nothing_is_complained_of_after_leaving(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -164,7 +164,6 @@ def test_a_client_certificate_of_another_authority(stand: Stand, protocol: str) 
     visit(script, stand.port, tls=ours, protocol=protocol)
 
 
-@pytest.mark.xfail(strict=True, reason="mosquitto ends it before it has answered: UNEXPECTED_EOF_WHILE_READING")
 def test_tls_on_a_plain_port(stand: Stand) -> None:
     stand.put_up(None)
     told_then_mended(stand, stand.trusting, "mqtt.tls.enabled: false", lambda: stand.put_up(stand.right))
@@ -223,15 +222,7 @@ def test_a_locked_key_that_does_not_open(stand: Stand, password: str | None, cap
     assert SECRET not in caplog.text
 
 
-@pytest.mark.parametrize(
-    "absent",
-    [
-        "cert_file",
-        pytest.param(
-            "key_file", marks=pytest.mark.xfail(strict=True, reason="it is the certificate's path that is told")
-        ),
-    ],
-)
+@pytest.mark.parametrize("absent", ["cert_file", "key_file"])
 def test_a_file_of_the_client_certificate_that_is_missing(stand: Stand, absent: str) -> None:
     mine = stand.ours.certify("mine")
     named = {"cert_file": mine.file, "key_file": mine.key}
@@ -242,7 +233,6 @@ def test_a_file_of_the_client_certificate_that_is_missing(stand: Stand, absent: 
     told_then_mended(stand, {**stand.trusting, **ours}, words, lambda: mend(hidden, named[absent]))
 
 
-@pytest.mark.xfail(strict=True, reason="the files are read once, when the client is made")
 def test_an_authoritys_file_that_is_replaced_is_read_again(stand: Stand) -> None:
     file = stand.folder / "ca.pem"
     shutil.copy(Authority(stand.folder, "former").file, file)
@@ -252,7 +242,6 @@ def test_an_authoritys_file_that_is_replaced_is_read_again(stand: Stand) -> None
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
-@pytest.mark.xfail(strict=True, reason="the files are read once, when the client is made")
 def test_a_client_certificate_that_is_renewed_is_shown(stand: Stand, protocol: str) -> None:
     async def script(one: Visit) -> None:
         await one.told("does not accept our client certificate")

@@ -102,12 +102,10 @@ class Journal:
             self._fault.heal()
 
     def _write_anew(self) -> bool:
-        """Keep what is pending, what is newest, what is done, and return whether that worked: until it has, what was there
-        stays.
-        """
+        """Keep what is pending, newest and done, and return whether that worked: until then, what was there stays."""
         kept = {event.number: event for event in (*self.newest.values(), *self.pending.values())}
         lines = [kept[number].line() for number in sorted(kept)]
-        lines += [str(number) for number in {*self.done, *(kept.keys() - self.pending.keys())}]
+        lines += [str(number) for number in sorted({*self.done, *(kept.keys() - self.pending.keys())})]
         content = "".join(f"{line}\n" for line in lines).encode()
         fresh = self._path.with_suffix(".new")
         try:
@@ -120,6 +118,8 @@ class Journal:
                 os.close(fd)
                 raise
         except OSError as error:
+            with contextlib.suppress(OSError):
+                fresh.unlink()
             self._fault.report(error.strerror or error)
             return False
         self.close()

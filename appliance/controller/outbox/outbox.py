@@ -11,10 +11,10 @@ import contextlib
 import logging
 import sqlite3
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from appliance.controller import kept
+from appliance.controller.disk import DiskThread
 from appliance.controller.outbox.event import Event
 from appliance.controller.outbox.journal import Journal
 from appliance.controller.outbox.store import NewerStoreError, Store
@@ -52,7 +52,8 @@ class Outbox:
         self._began_s = 0.0
         self._task: asyncio.Task[None] | None = None
         self._again: asyncio.TimerHandle | None = None
-        self._executor = ThreadPoolExecutor(1, "outbox")
+        self._disk = DiskThread("outbox")
+        self._is_spoilt = False
         self._fault = RepeatedFault(log, f"{_WHAT} cannot be kept in {self._path}")
 
     @property
@@ -81,9 +82,7 @@ class Outbox:
         event = Event(number, topic, payload, now_ns, acknowledged, late)
         self._journal.put(event)
         self.events[number] = event
-        if len(self.events) > MOST:
-            self.remove(next(iter(self.events)))
-            self.lost += 1
+        self._make_room()
         self._sync()
 
     def remove(self, number: int) -> None:
@@ -102,12 +101,23 @@ class Outbox:
         if self._again is not None:
             self._again.cancel()
         self._journal.close()
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        if self._store is not None and self._task is None:
+            store, self._store = self._store, None
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(self._disk.run(store.close), seconds)
 
     def _take_over(self, found: list[Event], highest: int) -> None:
         left = {event.number: event for event in found if event.number not in self._journal.done}
         self.events = dict(sorted({**left, **self.events}.items()))
         self._highest = max(self._highest, highest, *self.events, 0)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        while len(self.events) > MOST:
+            number = next(iter(self.events))
+            del self.events[number]
+            self._journal.remove(number)
+            self.lost += 1
 
     @property
     def _is_kept(self) -> bool:
@@ -152,6 +162,7 @@ class Outbox:
                 self._highest_on_disk, self._why = highest, ""
                 if self._is_kept:
                     break
+            self._is_spoilt = False
             self._fault.heal()
         except Exception as error:  # noqa: BLE001 -- a disk full, no thread to be had: whatever it is, it is told
             await self._fail(error)
@@ -161,15 +172,16 @@ class Outbox:
     async def _fail(self, error: Exception) -> None:
         self._why = getattr(error, "strerror", None) or str(error)
         self._fault.report(self._why)
+        wait_s = RETRY_S
         if self._store is not None and _is_broken(error):
             store, self._store = self._store, None
             with contextlib.suppress(Exception):
                 await self._run(self._set_aside, store, error)
-        wait_s = RETRY_S if self._store is not None or not _is_broken(error) else 0.0
+            wait_s, self._is_spoilt = RETRY_S if self._is_spoilt else 0.0, True
         self._again = asyncio.get_running_loop().call_later(wait_s, self._try_again)
 
     async def _run(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work, *arguments)
+        return await self._disk.run(work, *arguments)
 
     def _open_store(self) -> tuple[Store, list[Event], int]:
         """In the thread. A file that cannot be used is set aside, once, and a new one made."""

@@ -86,7 +86,8 @@ def test_each_device_has_what_a_household_looks_for(has_pin: bool) -> None:
     }  # fmt: skip
     of_every_camera = {
         "camera", "last_person", "person", "event", "person_entered", "person_count", "last_seen", "state", "mode",
-        "connectivity", "watching", "fps", "latency", "dropped", "alarm_latency_p50", "alarm_latency_p95", "alarm_latency_last",
+        "connectivity", "watching", "fps", "latency", "dropped",
+        "alarm_latency_p50", "alarm_latency_p95", "alarm_latency_last",
         "detection", "live_view", "threshold", "clear_seconds",
     }  # fmt: skip
     assert set(components("_front_door")) == of_every_camera

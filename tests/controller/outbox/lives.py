@@ -63,7 +63,6 @@ class House:
                 await script(outbox)
             finally:
                 outbox._journal.close()
-                outbox._executor.shutdown(wait=False, cancel_futures=True)
                 if outbox._store is not None and outbox._task is None:
                     outbox._store.close()
 

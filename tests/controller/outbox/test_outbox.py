@@ -338,7 +338,6 @@ def test_a_disk_that_answers_late_at_the_start_sets_no_number_back(
     house.live(script)
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="what the disk gives is not held against the bound")
 def test_what_the_disk_gives_late_keeps_to_the_bound_too(
     house: House, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

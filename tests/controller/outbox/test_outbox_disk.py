@@ -330,9 +330,6 @@ def test_a_file_with_a_spoilt_free_list_is_set_aside_at_the_next_start(house: Ho
     house.live(_serves)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="each file is set aside at once and the next one tried, without end"
-)
 def test_a_disk_that_spoils_each_file_is_given_time_and_no_more_files(house: House, disk: Disk) -> None:
     async def script(outbox: Outbox) -> None:
         disk.fault = sqlite3.DatabaseError("database disk image is malformed")
