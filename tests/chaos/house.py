@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import statistics
 import time
-from collections.abc import Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.chaos.viewer import Viewer
 from tests.chaos.visits import CAMERA, KeenEar, Witness
@@ -16,7 +17,9 @@ PROMISE_S = 5.0
 LIMIT_S = 3 * PROMISE_S
 START_S = 60.0
 BROKER = "broker"
-STAGES = ("capture.front_door", "capture", "inference", "controller", "gateway")
+CHAIN = ("capture.front_door", "capture", "inference")
+"""Without them the camera cannot see."""
+STAGES = (*CHAIN, "controller", "gateway")
 
 
 @dataclass
@@ -26,7 +29,10 @@ class House:
     ear: KeenEar
     viewer: Viewer
     witness: Witness
-    began: float = field(default_factory=time.time)
+    struck: dict[str, float] = field(default_factory=dict)
+    """When each was killed or stopped last (time.time())."""
+    mended: float = field(default_factory=time.time)
+    """When the broker was there again; at first, when we began."""
 
     @property
     def hub(self) -> str:
@@ -53,34 +59,37 @@ class House:
                 process.kill()
                 process.wait()
                 self.broker._process = None
-            return time.time()
+            self.struck[BROKER] = time.time()
+            return self.struck[BROKER]
         return self.signal(name, signal.SIGKILL)
 
     def signal(self, name: str, number: int) -> float:
         pid = wait_for(f"{name} lives", START_S, lambda: self.porch.pid_of(name))
-        moment = time.time()
+        self.struck[name] = time.time()
         os.kill(pid, number)
-        return moment
+        return self.struck[name]
 
     def mend(self) -> None:
         if self.broker._process is None:
             self.broker.start()
+            self.mended = time.time()
 
-    def is_whole(self, since: float, killed: Collection[str]) -> bool:
+    def is_whole(self, since: float) -> bool:
         """Whether everything is back: all stages run, the camera is believed, pictures flow, and whoever had to say
-        that he is there has said so since then.
+        anew that he is there has said so.
         """
         return (
             self.viewer.last > since
-            and all(self._is_said(topic, since if topic in self._to_say(killed) else 0) for topic in self._all())
+            and all(self._is_said(topic, who) for topic, who in self._says().items())
             and self.porch.get("/healthz")[0] == 200
             and self.porch.state() != "unknown"
             and all(self.porch.pid_of(stage) for stage in STAGES)
         )
 
-    def whole_again(self, since: float, killed: Collection[str]) -> float:
-        """Wait until it is whole, and return how long that took, in seconds."""
-        wait_for(f"whole again after {killed}", LIMIT_S, lambda: self.is_whole(since, killed))
+    def whole_again(self, since: float = 0) -> float:
+        """Wait until it is whole, and return how long that took in seconds: since then, or since the last blow."""
+        since = since or max(self.mended, *self.struck.values())
+        wait_for(f"whole again after {self.struck} and {since}", LIMIT_S, lambda: self.is_whole(since))
         return time.time() - since
 
     def see_a_visit(self) -> None:
@@ -97,17 +106,27 @@ class House:
         self.viewer.stop()
         self.witness.stop()
 
-    def _all(self) -> tuple[str, ...]:
-        return self.hub, self.camera, self.picture, *(self.stage(name) for name in STAGES if "." not in name)
+    def _says(self) -> dict[str, set[str]]:
+        """Return the topics that must say online, and after whose death they have to say it anew."""
+        stages = (name for name in STAGES if "." not in name)
+        return {
+            self.hub: {"controller", BROKER},
+            self.camera: {*CHAIN, "controller", BROKER},
+            self.picture: {"gateway", BROKER},
+            **{self.stage(name): {"controller", BROKER} for name in stages},
+        }
 
-    def _to_say(self, killed: Collection[str]) -> set[str]:
-        """Return the topics on which somebody must say anew that he is there."""
-        topics = {self.picture} if {"gateway", BROKER}.intersection(killed) else set()
-        if {"controller", BROKER}.intersection(killed):
-            return topics | set(self._all()) - {self.picture}
-        return topics | ({self.camera} if killed and set(killed) != {"gateway"} else set())
-
-    def _is_said(self, topic: str, since: float) -> bool:
+    def _is_said(self, topic: str, who: set[str]) -> bool:
+        since = max((moment for name, moment in self.struck.items() if name in who), default=0.0)
         if self.ear.last(topic) != "online":
             return False
         return not since or self.ear.live(topic, since)[-1:] == ["online"]
+
+
+def keeping(folder: Path) -> str:
+    """Return the lines with which a broker writes down at once whatever changes."""
+    return f"persistence true\npersistence_location {folder}/\nautosave_interval 1\nautosave_on_changes true"
+
+
+def in_words(seconds: list[float]) -> str:
+    return f"{statistics.median(seconds):.2f} s (median), {max(seconds):.2f} s at most"

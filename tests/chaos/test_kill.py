@@ -13,15 +13,13 @@ import pytest
 
 from appliance.mqtt.connection import WILL_DELAY_S
 from tests.chaos.conftest import Build
-from tests.chaos.house import BROKER, LIMIT_S, STAGES, START_S, House
+from tests.chaos.house import BROKER, CHAIN, LIMIT_S, STAGES, START_S, House, in_words, keeping
 from tests.chaos.visits import account
 from tests.rig import CLIP, MODEL, Appliance, Broker, clip_settings, need, wait_for
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 ROUNDS = 3
-CHAIN = ("capture.front_door", "capture", "inference")
-"""Without them the camera cannot see."""
 
 Figure = Callable[[str, str], None]
 
@@ -44,28 +42,28 @@ def check_availability(house: House, name: str, killed: float, back: float) -> N
 def test_whoever_is_killed_is_back_and_no_visit_is_lost_or_told_twice(
     house: Build, tmp_path: Path, keeps: bool, figure: Figure
 ) -> None:
-    kept = f"persistence true\npersistence_location {tmp_path}/\nautosave_interval 1\nautosave_on_changes true"
-    one = house(kept if keeps else "")
-    times: dict[str, list[float]] = {name: [] for name in (*STAGES, BROKER)}
-    for name in times:
+    one = house(keeping(tmp_path) if keeps else "")
+    broker = "a broker that keeps" if keeps else "a broker that forgets"
+    times: list[float] = []
+    for name in (*STAGES, BROKER):
+        some = []
         for _ in range(ROUNDS if name == BROKER or not keeps else 1):
             pid = one.porch.pid_of(name)
             killed = one.kill(name)
             one.mend()
-            back = one.whole_again(killed, {name})
+            back = one.whole_again(killed)
             check_availability(one, name, killed, back)
             if name == BROKER:
                 assert any(heard.retain for heard in one.ear.all(one.hub, killed)) == keeps
             else:
                 assert one.porch.pid_of(name) not in {None, pid}
-            times[name].append(back)
+            some.append(back)
             one.see_a_visit()
+        figure(f"kill -9 {name}, {broker}", f"whole again after {in_words(some)}")
+        times += some
     told = account(one.witness, one.ear)
-    broker = "a broker that keeps" if keeps else "a broker that forgets"
-    for name, back in times.items():
-        figure(f"kill -9 {name}, {broker}: whole again after", f"{statistics.median(back):.2f} s, most {max(back):.2f}")
-    figure(f"kill -9 of each alone, {broker}", str(told))
-    assert statistics.median(back for some in times.values() for back in some) < LIMIT_S
+    figure(f"kill -9 of each alone, {broker}", f"whole again after {in_words(times)}; {told}")
+    assert statistics.median(times) < LIMIT_S
 
 
 @pytest.mark.parametrize("name", ["controller", "gateway"])
@@ -80,8 +78,7 @@ def test_who_stays_away_is_told_by_the_will_and_not_before(house: Build, name: s
     told = time.time() - killed
     assert told > WILL_DELAY_S - 1, "mosquitto counts in whole seconds"
     one.porch.process.send_signal(signal.SIGCONT)
-    freed = time.time()
-    one.whole_again(freed, {name})
+    one.whole_again()
     figure(f"kill -9 {name}, which stays away: unavailable after", f"{told:.2f} s")
     account(one.witness, one.ear)
 

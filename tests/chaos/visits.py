@@ -16,7 +16,7 @@ from appliance.ipc.mailbox import last_state
 from appliance.ipc.run_folder import RunFolder
 from appliance.messages import SentryState, Transition
 from tests.capture.clips import FPS, video
-from tests.rig import CLIP, MODEL, Broker, Ear, Heard, clip_settings, need, wait_for
+from tests.rig import CLIP, MODEL, Ear, Heard, clip_settings, need, wait_for
 
 CAMERA = "front_door"
 VISIT_S = 4.0

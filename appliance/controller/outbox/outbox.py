@@ -149,7 +149,6 @@ class Outbox:
                 self._store, found, highest = await self._run(self._open_store)
                 self._on_disk, self._highest_on_disk = {event.number for event in found}, highest
                 self._take_over(found, highest)
-                self._why = ""
                 if found:
                     self.on_found()
             while True:
