@@ -321,8 +321,8 @@ def test_an_alarm_is_told_whatever_the_disk_does_and_the_fault_too(
     wait_for("somebody is seen", 60, lambda: ear.last("/front_door/person") == "ON")
     house.bring_to("armed")
     with fault(small_disk):
-        house.send("front_door/cfg/threshold/set", "57")
-        wait_for("the setting holds", PATIENCE_S, lambda: ear.last("/cfg/threshold") == "57")
+        house.send("front_door/cfg/threshold/set", "43")
+        wait_for("the setting holds", PATIENCE_S, lambda: ear.last("/cfg/threshold") == "43")
         since = time.time()
         for state in ("pending", "triggered", "armed"):
             wait_for(state, PATIENCE_S, lambda: any(told.state.startswith(state) for told in told_since(house, since)))  # noqa: B023
@@ -338,14 +338,14 @@ def test_an_alarm_is_told_whatever_the_disk_does_and_the_fault_too(
             f"alarm on a disk with {why}: seconds until disarmed and armed again", f"{time.monotonic() - ordered:.2f}"
         )
     # Whatever is set next is kept, and all else with it.
-    house.send("front_door/cfg/threshold/set", "58")
+    house.send("front_door/cfg/threshold/set", "42")
     wait_for("all is well", PATIENCE_S, lambda: not [one for one in reasons(house) if "cannot be kept" in one])
-    wait_for("the setting is kept", PATIENCE_S, lambda: "0.58" in (small_disk / "choices.json").read_text())
+    wait_for("the setting is kept", PATIENCE_S, lambda: "0.42" in (small_disk / "choices.json").read_text())
     house.bring_to("triggered")
     wait_for("the alarm is kept", PATIENCE_S, lambda: '"triggered"' in (small_disk / "alarm.json").read_text())
     before, kept, after, _ = die_and_return(house, kill_controller)
     assert came_back(before, kept, after)
-    assert ear.last("/cfg/threshold") == "58"
+    assert ear.last("/cfg/threshold") == "42"
 
 
 def told_since(house: House, moment: float) -> list[Told]:

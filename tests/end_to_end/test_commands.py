@@ -168,6 +168,7 @@ def quiet(broker: Broker, ear: Ear, client: Client, appliance: Start) -> House:
     house.send("front_door/cfg/threshold/set", "61")
     house.send("alarm/set", "ARM_AWAY")
     wait_for("armed", PATIENCE_S, lambda: house.armed == "armed_away")
+    wait_for("and how", PATIENCE_S, lambda: '"mode": "away"' in (ear.last("/alarm/attributes") or ""))
     wait_for("the choice is kept", PATIENCE_S, lambda: b"0.61" in house.kept().get("choices.json", b""))
     return house
 
@@ -205,6 +206,24 @@ def test_what_is_sent_to_other_topics_does_nothing(quiet: House) -> None:
     assert quiet.told() == told | {"/front_door/cfg/clear_seconds": "7"}
     assert quiet.kept()["alarm.json"] == kept["alarm.json"]
     assert quiet.refusals() == refusals
+
+
+def test_nothing_that_watches_is_eased_without_the_code_while_it_is_armed(quiet: House) -> None:
+    told, controller = quiet.told(), quiet.controller()
+    for topic, payload in (
+        ("front_door/cfg/detection/set", "OFF"),
+        ("front_door/cfg/threshold/set", "99"),
+        ("restart/set", "PRESS"),
+        ("front_door/cfg/threshold/set", "40"),
+    ):
+        quiet.send(topic, payload)
+    wait_for("to see more is no harm", PATIENCE_S, lambda: quiet.ear.last("/cfg/threshold") == "40")
+    assert quiet.told() == told | {"/front_door/cfg/threshold": "40"}
+    assert quiet.controller() == controller
+    log = quiet.appliance.log_text()
+    assert "detection is not eased while the alarm is armed" in log
+    assert "threshold is not eased while the alarm is armed" in log
+    assert "no restart while the alarm is armed" in log
 
 
 def test_a_pin_that_was_sent_to_another_topic_is_not_in_the_log(quiet: House) -> None:
@@ -432,6 +451,8 @@ def test_what_a_flood_of_good_commands_leaves_in_the_log_is_bounded(quiet: House
 
 def test_however_often_restart_is_pressed_it_restarts_once(quiet: House, figure: Figure) -> None:
     """The floor is 30 s: this takes longer."""
+    quiet.send("alarm/set", DISARM)
+    wait_for("disarmed", PATIENCE_S, lambda: quiet.armed == "disarmed")
     seen = {quiet.controller(): time.monotonic()}
     began = time.monotonic()
     until = began + 60
@@ -448,5 +469,5 @@ def test_however_often_restart_is_pressed_it_restarts_once(quiet: House, figure:
     )
     assert len(seen) == 2, seen
     quiet.wait_until_online(time.time() - 8)
-    assert quiet.armed == "armed_away"
+    assert quiet.armed == "disarmed"
     assert quiet.ear.last("/cfg/threshold") == "61"
