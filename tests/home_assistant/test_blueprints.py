@@ -8,7 +8,6 @@ import re
 import subprocess
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -104,17 +103,6 @@ class Home(Hass):
         told = drive(UP, str(TOOLS), str(folder), f"127.0.0.1:{broker_port}", *map(str, sorted(FOLDER.glob("*.yaml"))))
         self._url, self._token, self.version = told["url"], told["token"], told["version"]
 
-    def http(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:
-        request = urllib.request.Request(
-            self._url + path,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
-            method=method,
-        )
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            content: bytes = answer.read()
-            return content
-
     def automate(self, key: str, blueprint: str, inputs: dict[str, Any]) -> None:
         """Make an automation of a blueprint, as the editor does."""
         use = {"path": f"porchlight/{blueprint}.yaml", "input": inputs}
@@ -131,10 +119,6 @@ class Home(Hass):
 
     def never_ran(self, key: str) -> bool:
         return self.attributes(f"automation.{key}")["last_triggered"] is None
-
-    def attributes(self, entity: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.http("GET", f"/api/states/{entity}"))["attributes"]
-        return found
 
     def render(self, template: str) -> str:
         return self.http("POST", "/api/template", {"template": template}).decode()
