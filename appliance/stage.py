@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import faulthandler
 import logging
 import os
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BEAT_S = 1.0
+_PR_SET_PDEATHSIG = 1
 WORDS_MOST = 1000
 ORPHAN_S = 3.0
 """How long a stage whose supervisor has died may take to stop."""
@@ -191,8 +193,9 @@ def stop_on_signals() -> Stop:
 
 def stop_with_supervisor(stop: Stop) -> None:
     """Stop when standard input ends: the supervisor holds the other end of that pipe for as long as it lives, so even a
-    killed one leaves no stage behind.
+    killed one leaves no stage behind, and one that was stopped (SIGSTOP) is woken to see it.
     """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGCONT)
 
     def watch() -> None:
         while os.read(0, 1024):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.house import START_S, House
+from tests.chaos.house import SEEN_LEAST, START_S, House
 from tests.chaos.viewer import Viewer
 from tests.chaos.visits import KeenEar, Witness, visiting_clip, visiting_settings
 from tests.rig import Appliance, Broker, wait_for
@@ -42,4 +42,4 @@ def house(tmp_path: Path, appliance: Callable[[dict[str, Any]], Appliance]) -> I
         broker.stop()
     for one in made:
         assert one.viewer.torn == []
-        assert one.viewer.seen > 10, "enough pictures to speak of"
+        assert one.viewer.seen > SEEN_LEAST, "enough pictures to speak of"

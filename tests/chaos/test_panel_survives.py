@@ -16,14 +16,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import av
 import pytest
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
 from appliance.controller.alarm.pin import hash_pin
-from tests.capture.clips import video
-from tests.rig import CLIP, MODEL, Appliance, Broker, Ear, clip_settings, need, need_program, wait_for
+from tests.chaos.visits import visiting_clip
+from tests.rig import Appliance, Broker, Ear, clip_settings, need_program, wait_for
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 
@@ -33,8 +32,6 @@ MODES = ("home", "away", "night")
 DELAY_S = 1.5
 TRIGGER_S = 1.2
 """With the entry delay: it is armed again before the next visit, and after this one."""
-VISIT_S = 4.0
-"""One round of the short clip: 1.3 s of an empty room, then one visit."""
 PATIENCE_S = 30.0
 SEED = 20
 TOLD_PROMISE_S = 1.5
@@ -154,11 +151,7 @@ def client(broker: Broker) -> Iterator[Client]:
 
 @pytest.fixture
 def settings(tmp_path: Path, broker: Broker) -> dict[str, Any]:
-    need(CLIP, MODEL)
-    with av.open(str(CLIP)) as container:
-        frames = itertools.islice(container.decode(video=0), 50, 50 + round(VISIT_S * 10))
-        pictures = [frame.to_ndarray(format="rgb24") for frame in frames]
-    clip = video(tmp_path / "visits.mp4", pictures, "libx264")
+    clip = visiting_clip(tmp_path / "visits.mp4")
     delays = {"exit_delay_seconds": DELAY_S, "entry_delay_seconds": DELAY_S}
     return clip_settings(
         broker.port,
