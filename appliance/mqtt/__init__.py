@@ -1,6 +1,7 @@
 """MQTT: a connection that comes back by itself, says when it is gone, and knows why it cannot be had."""
 
-from appliance.mqtt.connection import NO_ROOM, OFFLINE, ONLINE, Connection
+from appliance.mqtt.clients import OFFLINE
+from appliance.mqtt.connection import NO_ROOM, ONLINE, Connection
 from appliance.mqtt.identity import install_id
 from appliance.mqtt.topics import base_topic, camera_topic, picture_status_topic
 

@@ -9,48 +9,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
-import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, Client
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 
-from appliance.mqtt import diagnosis
-from appliance.mqtt.credentials import CredentialsError, password_of
-from appliance.mqtt.tls import TlsError, context
+from appliance.mqtt import clients, diagnosis
+from appliance.mqtt.clients import OFFLINE
+from appliance.mqtt.credentials import CredentialsError
+from appliance.mqtt.tls import TlsError
 from appliance.telemetry import RepeatedFault, Sparing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from paho.mqtt.client import MQTTMessage
+    from paho.mqtt.client import Client, MQTTMessage
 
     from appliance.config import Mqtt
 
 log = logging.getLogger(__name__)
 
 ONLINE = "online"
-OFFLINE = "offline"
-RECONNECT_S = (0.5, 1.5)
-RECONNECT_MOST_S = (4.0, 6.0)
-"""The first and the longest wait, each drawn anew, so that a house's devices do not come back in step."""
-UNSENT_MOST = 1000
 IN_FLIGHT_MOST = 20
 """Publications that may wait for their PUBACK, unless the broker's Receive Maximum is less."""
 HEARD_MOST = 100
 """Messages that may wait for our thread; whoever floods us loses the others."""
 GOODBYE_S = 1.0
-WILL_DELAY_S = 5
-"""A death that is healed sooner is not told: Home Assistant would show everything as unavailable for half a second, and
-each automation that waits for a state would start over it (MQTT 5 only).
-"""
-SESSION_S = 10
-"""For so long the broker keeps what was commanded while we were away; it must not be less than the will's delay."""
 TRIED_IN_VAIN = 2
 """After so many connections that end before the broker's answer, it may be one that does not know MQTT 5."""
 ANSWER_S = 5.0
@@ -126,12 +112,7 @@ class Connection:
             self._loop.call_later(DIAGNOSE_EVERY_S, self.start)
             return
         self._client = client
-        is_5 = self._protocol == _V5
-        properties = _properties(PacketTypes.CONNECT, SessionExpiryInterval=SESSION_S) if is_5 else None
-        settings = self._settings
-        # Not a clean start: it would end the session, and with it send the will, however soon we are back.
-        clean: bool | Literal[3] = False if is_5 else MQTT_CLEAN_START_FIRST_ONLY
-        client.connect_async(settings.host, settings.port, settings.keepalive, clean_start=clean, properties=properties)
+        clients.connect(client, self._settings, self._protocol)
         client.loop_start()
 
     def subscribe(self, topic: str) -> None:
@@ -164,7 +145,7 @@ class Connection:
             self.problem = self.problem if self._left_out else ""
         properties = None
         if expiry_s is not None and self._protocol == _V5:
-            properties = _properties(PacketTypes.PUBLISH, MessageExpiryInterval=expiry_s)
+            properties = clients.properties(PacketTypes.PUBLISH, MessageExpiryInterval=expiry_s)
         said = self._client.publish(topic, content, qos=qos, retain=retain, properties=properties)
         return NO_ROOM if said.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE else said.mid
 
@@ -182,24 +163,14 @@ class Connection:
                         break
                     await asyncio.sleep(0.02)
         self.connected = False
-        leaving = _leave(client)
+        leaving = clients.leave(client)
         for _ in range(round(GOODBYE_S / 0.02)):
             if not leaving.is_alive():
                 return
             await asyncio.sleep(0.02)
 
     def _make(self) -> Client:
-        settings = self._settings
-        client = Client(CallbackAPIVersion.VERSION2, client_id=self._client_id, protocol=self._protocol)
-        if settings.username is not None:
-            client.username_pw_set(settings.username, password_of(settings))
-        if settings.tls.enabled:
-            client.tls_set_context(context(settings.tls))
-        delayed = _properties(PacketTypes.WILLMESSAGE, WillDelayInterval=WILL_DELAY_S)
-        properties = delayed if self._protocol == _V5 else None
-        client.will_set(self._status_topic, OFFLINE, qos=1, retain=True, properties=properties)
-        client.max_queued_messages_set(UNSENT_MOST)
-        client.max_inflight_messages_set(self._in_flight)
+        client = clients.make(self._settings, self._client_id, self._protocol, self._status_topic, self._in_flight)
         client.on_socket_open = self._opened
         client.on_connect = self._meet
         client.on_connect_fail = lambda one, _u: self._hand_over(self._failed, one)
@@ -212,13 +183,12 @@ class Connection:
                 self._published, on_acknowledged, number, reason, time.monotonic_ns()
             )
         client.on_subscribe = lambda _c, _u, _n, reasons, _p: self._hand_over(self._subscribed, reasons)
-        _draw_waits(client)
         return client
 
     def _renew(self) -> None:
         """Connect again by another client; this one's thread leaves by itself."""
         if self._client is not None:
-            _leave(self._client)
+            clients.leave(self._client)
         self.connected = False
         self.start()
 
@@ -229,7 +199,7 @@ class Connection:
 
     def _opened(self, client: Client, _data: object, sock: Any) -> None:
         """In paho's thread."""
-        _without_delay(sock)
+        clients.without_delay(sock)
         self._hand_over(self._begin)
         self._hand_over(lambda: self._loop.call_later(ANSWER_S, self._unanswered, client, sock))
 
@@ -290,7 +260,7 @@ class Connection:
     def _disconnected(self, client: Client, reason: Any) -> None:
         if client is not self._client or self._is_stopped:
             return
-        _draw_waits(client)
+        clients.draw_waits(client)
         if self.connected:
             self.connected = False
             self._complain(f"connection lost ({reason})")
@@ -366,37 +336,3 @@ class Connection:
     def _complain(self, text: str) -> None:
         self.problem = text
         self._fault.report(text)
-
-
-def _leave(client: Client) -> threading.Thread:
-    """Disconnect in a thread: name resolution or a connect may hold paho's up; both are daemons."""
-    client.on_connect = client.on_connect_fail = client.on_disconnect = client.on_message = client.on_publish = None
-    client.on_subscribe = None
-
-    def leave() -> None:
-        client.disconnect()
-        client.loop_stop()
-        sock = client.socket()
-        if sock is not None:  # its thread had not come to it
-            sock.close()
-
-    thread = threading.Thread(target=leave, name="mqtt-leaves", daemon=True)
-    thread.start()
-    return thread
-
-
-def _draw_waits(client: Client) -> None:
-    client.reconnect_delay_set(random.uniform(*RECONNECT_S), random.uniform(*RECONNECT_MOST_S))  # type: ignore[arg-type] # paho adds them to times
-
-
-def _properties(kind: int, **values: int) -> Properties:
-    properties = Properties(kind)  # type: ignore[no-untyped-call]
-    for name, value in values.items():
-        setattr(properties, name, value)
-    return properties
-
-
-def _without_delay(sock: Any) -> None:
-    """Nagle's algorithm and delayed ACKs add up: a PUBACK took 41.8 ms with them, 0.24 ms without."""
-    if isinstance(sock, socket.socket) and sock.family in (socket.AF_INET, socket.AF_INET6):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from appliance.mqtt.connection import WILL_DELAY_S
+from appliance.mqtt.clients import WILL_DELAY_S
 from tests.chaos.conftest import Build
 from tests.chaos.house import CHAIN, LIMIT_S, SEEN_LEAST, STAGES, House
 from tests.chaos.visits import account

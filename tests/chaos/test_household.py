@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from appliance.mqtt.connection import WILL_DELAY_S
+from appliance.mqtt.clients import WILL_DELAY_S
 from tests.chaos.conftest import Build
 from tests.chaos.house import BROKER, House
 from tests.chaos.visits import CAMERA, account

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from appliance.mqtt.connection import WILL_DELAY_S
+from appliance.mqtt.clients import WILL_DELAY_S
 from tests.chaos.conftest import Build
 from tests.chaos.house import BROKER, CHAIN, LIMIT_S, STAGES, START_S, House, in_words, keeping
 from tests.chaos.visits import account

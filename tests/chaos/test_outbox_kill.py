@@ -43,10 +43,10 @@ from pathlib import Path
 from appliance.config import Mqtt
 from appliance.controller import statements
 from appliance.controller.outbox import Outbox
-from appliance.mqtt import connection
+from appliance.mqtt import clients, connection
 run, state, port, told = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 statements.SETTLE_S = 0.02
-connection.RECONNECT_S = connection.RECONNECT_MOST_S = (0.01, 0.03)
+clients.RECONNECT_S = clients.RECONNECT_MOST_S = (0.01, 0.03)
 
 async def live(first, most):
     outbox = Outbox(run, state)

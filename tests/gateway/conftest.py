@@ -16,12 +16,19 @@ from appliance.messages import CameraState, Detections, FrameInfo, PixelFormat, 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 settings.register_profile("untimed", settings(deadline=None))  # unit tests assert no times
 settings.load_profile("untimed")
 
 MS = 1_000_000
 PERSON = 1
+
+
+@pytest.fixture(autouse=True)
+def _state_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The installation's id is kept in the state folder: not in that of whoever runs the tests."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg-state"))
 
 
 def a_jpeg(width: int = 64, height: int = 48, level: int = 90) -> bytes:

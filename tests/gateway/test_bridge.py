@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -41,9 +42,7 @@ class Sent:
 class Broker:
     """Stands where the connection to the broker stands."""
 
-    def __init__(
-        self, _settings: Mqtt, client_id: str, status_topic: str, on_up: Callable[[list[tuple[str, str]]], None]
-    ) -> None:
+    def __init__(self, _settings: Mqtt, client_id: str, status_topic: str, on_up: Callable[[], None]) -> None:
         self.client_id, self.status_topic = client_id, status_topic
         self.connected = False
         self.life: list[str] = []
@@ -56,14 +55,17 @@ class Broker:
     async def stop(self) -> None:
         self.life.append("stopped")
 
-    def publish(self, topic: str, payload: Any, *, qos: int = 1, retain: bool = False) -> None:
+    def publish(
+        self, topic: str, payload: Any, *, qos: int = 1, retain: bool = False, expiry_s: int | None = None
+    ) -> None:
+        assert (expiry_s is None) is (qos == 1), "a live picture is worth nothing later, all else is"
         self.sent.append(Sent(asyncio.get_running_loop().time(), topic, payload, qos, retain))
 
     backlogged = False
 
     def connect(self) -> None:
         self.connected = True
-        self._on_up([])
+        self._on_up()
 
     @property
     def pictures(self) -> list[Sent]:
@@ -244,7 +246,8 @@ async def test_a_broker_that_goes_while_a_picture_is_awaited_gets_none() -> None
 @in_scene_time
 async def test_it_says_online_itself_each_time_and_its_own_will_says_offline() -> None:
     async with bridging(Window(), connected=False) as broker:
-        assert (broker.client_id, broker.status_topic) == ("porchlight-home-picture", STATUS)
+        assert re.fullmatch(r"porchlight-home-[0-9a-f]{8}-picture", broker.client_id)
+        assert broker.status_topic == STATUS
         for _ in range(2):
             broker.connect()
     said = [(sent.topic, sent.payload, sent.qos, sent.retain) for sent in broker.sent]

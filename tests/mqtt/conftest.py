@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from appliance.mqtt import connection, diagnosis
+from appliance.mqtt import clients, connection, diagnosis
 from tests.rig import wait_for
 
 
 @pytest.fixture(autouse=True)
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "RECONNECT_S", (0.05, 0.1))
-    monkeypatch.setattr(connection, "RECONNECT_MOST_S", (0.1, 0.2))
+    monkeypatch.setattr(clients, "RECONNECT_S", (0.05, 0.1))
+    monkeypatch.setattr(clients, "RECONNECT_MOST_S", (0.1, 0.2))
     monkeypatch.setattr(connection, "DIAGNOSE_EVERY_S", 0.2)
     monkeypatch.setattr(diagnosis, "PATIENCE_S", 1.0)
 

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from appliance.config import Mqtt
-from appliance.mqtt import ONLINE, Connection, connection
+from appliance.mqtt import ONLINE, Connection, clients
 
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessage
@@ -36,6 +36,6 @@ async def live(port: int, name: str, protocol: str) -> None:
 
 
 if __name__ == "__main__":
-    connection.WILL_DELAY_S, connection.SESSION_S = WILL_DELAY_S, 2 * WILL_DELAY_S
+    clients.WILL_DELAY_S, clients.SESSION_S = WILL_DELAY_S, 2 * WILL_DELAY_S
     sys.stdin.readline()
     asyncio.run(live(int(sys.argv[1]), sys.argv[2], sys.argv[3]))

@@ -6,7 +6,7 @@ import pytest
 from paho.mqtt.client import Client
 
 from appliance.demo import embedded_broker
-from appliance.mqtt import OFFLINE, ONLINE, connection
+from appliance.mqtt import OFFLINE, ONLINE, clients, connection
 from tests.mqtt.broker_doubles import (
     Double,
     Visitor,
@@ -191,5 +191,5 @@ def test_the_waits_are_drawn_anew_for_each_attempt(monkeypatch: pytest.MonkeyPat
         visit(script, broker.port)
     assert len(set(drawn)) == len(drawn)
     for least, most in drawn:
-        assert connection.RECONNECT_S[0] <= least <= connection.RECONNECT_S[1]
-        assert connection.RECONNECT_MOST_S[0] <= most <= connection.RECONNECT_MOST_S[1]
+        assert clients.RECONNECT_S[0] <= least <= clients.RECONNECT_S[1]
+        assert clients.RECONNECT_MOST_S[0] <= most <= clients.RECONNECT_MOST_S[1]

@@ -14,7 +14,7 @@ import pytest
 from paho.mqtt.client import Client
 
 from appliance.config import Mqtt
-from appliance.mqtt import OFFLINE, connection, diagnosis
+from appliance.mqtt import OFFLINE, clients, connection, diagnosis
 from tests.mqtt.broker_doubles import Double, Visitor, hangs_up, is_silent, refuses, says, serves
 from tests.mqtt.visit import STATUS, Visit, until, visit
 from tests.rig import free_port, wait_for
@@ -65,17 +65,17 @@ def test_whoever_leaves_while_connecting_does_not_come_after_all(monkeypatch: py
 
     async def script(one: Visit) -> None:
         await until(connecting.is_set)
-        clients.append(one.connection._client)
+        made.append(one.connection._client)
         await one.connection.stop()
 
-    clients: list[Client | None] = []
+    made: list[Client | None] = []
     monkeypatch.setattr(socket, "create_connection", slowly)
     with Double(serves) as broker:
         visit(script, broker.port)
         may_connect.set()
         wait_for("its threads have ended", 10, lambda: not [t for t in threading.enumerate() if "mqtt" in t.name])
-        assert clients[0] is not None
-        left = clients[0].socket()
+        assert made[0] is not None
+        left = made[0].socket()
         assert left is None or left.fileno() == -1
 
 
@@ -165,7 +165,7 @@ def test_a_loop_that_is_closed_meanwhile_does_no_harm(behaviour: Callable[[Visit
         broker.hang_up()
         wait_for("paho has come again", 10, lambda: len(broker.versions) > before)
         assert one.connection._client is not None
-        connection._leave(one.connection._client).join(10)
+        clients.leave(one.connection._client).join(10)
 
 
 @pytest.mark.parametrize(
@@ -193,8 +193,8 @@ def test_nothing_is_left_of_clients_that_were_replaced(
     fall_back = connection.Connection._fall_back
     monkeypatch.setattr(connection.Connection, "_fall_back", count)
     monkeypatch.setattr(connection, "ANSWER_S", 0.05)
-    monkeypatch.setattr(connection, "RECONNECT_S", (0.001, 0.002))
-    monkeypatch.setattr(connection, "RECONNECT_MOST_S", (0.002, 0.003))
+    monkeypatch.setattr(clients, "RECONNECT_S", (0.001, 0.002))
+    monkeypatch.setattr(clients, "RECONNECT_MOST_S", (0.002, 0.003))
     with Double(behaviour) as broker:
         visit(script, broker.port)
     figure(
@@ -228,8 +228,8 @@ def test_nothing_is_left_of_handshakes_that_failed(
             await until(lambda visitors=visitors: met >= visitors)  # type: ignore[misc]
             left.append(open_files())
 
-    monkeypatch.setattr(connection, "RECONNECT_S", (0.001, 0.002))
-    monkeypatch.setattr(connection, "RECONNECT_MOST_S", (0.002, 0.003))
+    monkeypatch.setattr(clients, "RECONNECT_S", (0.001, 0.002))
+    monkeypatch.setattr(clients, "RECONNECT_MOST_S", (0.002, 0.003))
     with socket.create_server(("127.0.0.1", 0)) as ear:
         thread = threading.Thread(target=refuse, args=[ear])
         thread.start()

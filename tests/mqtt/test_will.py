@@ -10,7 +10,7 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-from appliance.mqtt import OFFLINE, ONLINE, connection
+from appliance.mqtt import OFFLINE, ONLINE, clients
 from tests.rig import ROOT, Broker, Ear, wait_for
 
 pytestmark = pytest.mark.real
@@ -63,7 +63,7 @@ def test_3_1_1_knows_no_delay(ear: Ear, somebody: Callable[..., Somebody]) -> No
 
 def test_the_session_outlives_the_wills_delay() -> None:
     """Its end would send the will, however long that was to wait."""
-    assert connection.SESSION_S >= connection.WILL_DELAY_S
+    assert clients.SESSION_S >= clients.WILL_DELAY_S
 
 
 def let_go(process: Somebody) -> None:
