@@ -10,7 +10,6 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
 
 from appliance.capture import service
 from appliance.config import Camera, Settings
@@ -23,8 +22,6 @@ from appliance.stage import Pulse, StageContext, Stop
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-settings.register_profile("untimed", settings(deadline=None))  # unit tests assert no times
-settings.load_profile("untimed")
 
 PATIENCE_S = 20.0
 """Nothing here takes a tenth of it; a test that hangs ends with words."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import simplejpeg
-from hypothesis import settings
 
 from appliance.ipc.mailbox import publish_detections, publish_frames, publish_state
 from appliance.ipc.run_folder import RunFolder
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-settings.register_profile("untimed", settings(deadline=None))  # unit tests assert no times
-settings.load_profile("untimed")
 
 MS = 1_000_000
 PERSON = 1

@@ -10,7 +10,6 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
 
 from appliance import stage
 from appliance.config import Camera, Model, Settings
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
     from appliance.messages import TraceContext
 
-settings.register_profile("untimed", settings(deadline=None))  # unit tests assert no times
-settings.load_profile("untimed")
 
 PATIENCE_S = 20.0
 """Nothing here takes a tenth of it; a test that hangs ends with words."""
