@@ -345,9 +345,6 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.xfail(
-    strict=True, raises=subprocess.TimeoutExpired, reason="the interpreter waits at its end for the executor's thread"
-)
 def test_a_disk_that_hangs_does_not_keep_the_process_from_ending(tmp_path: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", HUNG, str(tmp_path)], cwd=ROOT, timeout=6, check=False)
     assert ended.returncode == 0
