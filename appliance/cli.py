@@ -293,7 +293,8 @@ def _context(
     if supervised:
         stop_with_supervisor(stop)
     pulse = Pulse(HeartbeatFile(folder, name), name)
-    pulse.watchdog = Watchdog(folder.path / f"{name}.hung", settings.supervisor.silence_seconds)
+    if name != "supervisor":  # whose end would be everybody's, also where it only waits for the owner's disk
+        pulse.watchdog = Watchdog(folder.path / f"{name}.hung", settings.supervisor.silence_seconds)
     pulse.beat(now=True)
     return StageContext(settings, folder, pulse, stop, watch)
 

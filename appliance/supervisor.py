@@ -200,6 +200,7 @@ class Supervisor:
         HeartbeatFile(self._folder, child.name).remove()
         if child.leaving:
             self._children = [one for one in self._children if one is not child]
+            self._pulse.facts.pop(down_fact(child.name), None)
             log.info("%s has ended", child.name)
             return
         now = time.monotonic()

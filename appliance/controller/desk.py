@@ -124,6 +124,11 @@ class Desk:
         self.eye = Eye()
         self._publish_state()
 
+    def forget_zones(self) -> None:
+        """The zones are others from now on: who is in the first of them says nothing about the next first one."""
+        self.eye = replace(self.eye, zones=())
+        self._publish_state()
+
     def hear(self) -> None:
         """Detections have arrived: the alarm path. Sentry first, then the camera's pace, then the world."""
         try:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+UNSERVED = "its channels cannot be had; the log says why"
 UNTOLD_NS = 60_000_000_000
 """Who came longer ago was told of, or is no news."""
 
@@ -78,8 +79,7 @@ class Notices:
         """Tell what a predecessor decided in its last moment, and did not live to tell."""
         told = self._statements.newest_event(self.topic("event"))
         for transition in eye.transitions[-1:]:
-            # An alarm has its own time, and beside it that of the frame in which it was `seen`.
-            is_news = told is None or visits.iso(transition.wall_ns) > str(told.get("seen") or told["timestamp"])
+            is_news = told is None or visits.iso(transition.wall_ns) > str(told["timestamp"])
             if is_news and time.time_ns() - transition.wall_ns < UNTOLD_NS:
                 self.transition(eye, transition, None)
 
@@ -113,6 +113,12 @@ class Notices:
         else:
             state, reason = Watching.WATCHING, ""
         self._statements.fact(self.topic("watching"), json.dumps({"state": state, "reason": reason}))
+
+    def unserved(self) -> None:
+        """Say that nobody can say anything of this camera."""
+        self.availability(known=False)
+        watching = {"state": Watching.BLIND, "reason": UNSERVED}
+        self._statements.fact(self.topic("watching"), json.dumps(watching))
 
     def choices(self, choices: CameraChoices) -> None:
         """Say what the owner's settings stand at."""

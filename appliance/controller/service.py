@@ -23,6 +23,7 @@ from appliance.controller.discovery.household import STAGES
 from appliance.controller.inbox import Inbox
 from appliance.controller.keeper import Keeper
 from appliance.controller.latency import Latencies
+from appliance.controller.notices import UNSERVED, Notices
 from appliance.controller.outbox import Outbox
 from appliance.controller.statements import Silence, Statements
 from appliance.controller.topics import Topics
@@ -154,6 +155,10 @@ class _Controller:
         gone = [desk for desk in self._desks if desk.camera.id not in there]
         for desk in gone:
             desk.forget()
+        zones = {camera.id: camera.zones for camera in edited.cameras}
+        for desk in self._desks:
+            if desk.camera.id in zones and desk.camera.zones != zones[desk.camera.id]:
+                desk.forget_zones()
         self._choices = self._choices.over(overlay.written_in(edited))
         self._keep_choices()
         self._desks.follow(edited.cameras)
@@ -166,6 +171,8 @@ class _Controller:
         beats = fresh_heartbeats(self._context.folder)
         for desk in self._desks:
             desk.check(beats)
+        for camera in self._unserved:
+            Notices(camera, self._topics, self._statements, self._on_alarm).unserved()
         self._look()
         for stage in STAGES:
             alive = stage == "controller" or (stage in beats and beats[stage].health is Health.RUNNING)
@@ -179,12 +186,17 @@ class _Controller:
         pulse.facts["alarm"] = self._guard.state
         pulse.beat()
 
+    @property
+    def _unserved(self) -> list[Camera]:
+        """The cameras whose channels cannot be had: the log says why, and it is tried again."""
+        served = {desk.camera.id for desk in self._desks}
+        return [camera for camera in self._cameras if camera.id not in served]
+
     def _look(self) -> None:
         """Show the alarm panel all cameras as they are now: on every change, and when the clock is looked at."""
-        unheard = {camera.id: "cannot be served" for camera in self._cameras}
+        unheard = {camera.id: UNSERVED for camera in self._unserved}
         seeing = {desk.camera.id: desk for desk in self._desks}
         blind = {name: desk.eye.blind_because for name, desk in seeing.items() if not desk.eye.known}
-        unheard = {name: why for name, why in unheard.items() if name not in seeing}
         present = tuple(one for desk in seeing.values() if desk.eye.known for one in desk.present)
         try:
             self._guard.look(Scene(present, {**unheard, **blind}))
@@ -255,6 +267,7 @@ class _Controller:
         if self._outbox is not None:
             reasons += [self._outbox.problem] if self._outbox.problem else []
             reasons += [f"{self._outbox.lost} undelivered events gave way to newer ones"] if self._outbox.lost else []
+        reasons += [f"{camera.label}: {UNSERVED}" for camera in self._unserved]
         for desk in self._desks:
             if desk.camera.id in self._guard.blind:
                 reasons.append(f"{desk.camera.label}, which the armed alarm relies on: {desk.eye.blind_because}")

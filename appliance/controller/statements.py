@@ -49,6 +49,8 @@ class Statements:
         self._unacknowledged: dict[int, Callable[[int], None]] = {}
         self._farewell: dict[str, str] = {}
         self._flying = 0
+        self._unsaid: dict[str, None] = {}
+        self._birth: asyncio.TimerHandle | None = None
         self._status_topic = status_topic
         self._discovery = discovery
         self._facts: dict[str, str] = {}
@@ -86,7 +88,7 @@ class Statements:
         if self._facts.get(topic) != payload:
             self._facts[topic] = payload
             if self.connected:
-                self._connection.publish(topic, payload, retain=True)
+                self._say(topic)
 
     def event(self, topic: str, payload: Mapping[str, Any], acknowledged: Callable[[int], None] | None = None) -> None:
         """Tell what happened: at once, or as soon as somebody can listen, again until the broker has acknowledged it.
@@ -145,15 +147,24 @@ class Statements:
         if message.topic != self._settings.birth_topic:
             self._on_command(message)
         elif message.payload == self._settings.birth_payload.encode() and not message.retain:
+            if self._birth is not None and self._birth in self._timers:
+                return  # whoever says it again and again is answered once
             log.info("MQTT: Home Assistant has started; announcing again")
-            self._later(random.uniform(*BIRTH_WAIT_S), self._announce)
+            self._birth = self._later(random.uniform(*BIRTH_WAIT_S), self._announce)
 
     def _announce(self) -> None:
         """Every fact as it stands now, then that it can be believed, then discovery: nothing old is ever available."""
         if self.connected:
             self._part()
-            for topic, payload in (*self._facts.items(), (self._status_topic, ONLINE), *self._discovery.items()):
+            for topic in self._facts:
+                self._say(topic)
+            for topic, payload in ((self._status_topic, ONLINE), *self._discovery.items()):
                 self._connection.publish(topic, payload, retain=True)
+
+    def _say(self, topic: str) -> None:
+        """Publish a fact, or remember that there was no room for it: the next PUBACK makes some."""
+        if self._connection.publish(topic, self._facts[topic], retain=True) == NO_ROOM:
+            self._unsaid[topic] = None
 
     def _part(self) -> None:
         for topic, payload in self._farewell.items():
@@ -190,17 +201,21 @@ class Statements:
 
     def _acknowledged(self, number: int, at_ns: int) -> None:
         """Handed over from paho's thread, so never before `_tell_events` has noted the number."""
+        unsaid, self._unsaid = self._unsaid, {}
+        for topic in unsaid.keys() & self._facts.keys():
+            self._say(topic)
         acknowledged = self._unacknowledged.pop(number, None)
         if acknowledged is not None:
             acknowledged(at_ns)
 
-    def _later(self, seconds: float, callback: Callable[[], None]) -> None:
+    def _later(self, seconds: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
         def fire() -> None:
             self._timers.discard(handle)
             callback()
 
         handle = self._loop.call_later(seconds, fire)
         self._timers.add(handle)
+        return handle
 
 
 class Silence:

@@ -93,7 +93,8 @@ class Connection:
         self._in_flight = IN_FLIGHT_MOST
         self._largest: int | None = None
         self._vain = 0
-        self._refused = self._is_silent = False
+        self._silences = 0
+        self._refused = False
         self._left_out: set[str] = set()
         self._diagnosed_s = float("-inf")
         self._heard = self._handled = 0
@@ -201,7 +202,9 @@ class Connection:
         """In paho's thread."""
         clients.without_delay(sock)
         self._hand_over(self._begin)
-        self._hand_over(lambda: self._loop.call_later(ANSWER_S, self._unanswered, client, sock))
+        # A broker may take its time while it starts: more of it each time.
+        patience_s = ANSWER_S * 2 ** min(self._silences, 3)
+        self._hand_over(lambda: self._loop.call_later(patience_s, self._unanswered, client, sock))
 
     def _begin(self) -> None:
         self._refused = False
@@ -211,7 +214,7 @@ class Connection:
         if client is self._client and client.socket() is sock and not self.connected and not self._is_stopped:
             self._complain("takes the connection and does not answer")
             if self._may_fall_back:
-                self._is_silent = self._protocol == _V5
+                self._silences += 1
                 self._fall_back()
 
     def _hear(self, _client: Client, _data: object, message: MQTTMessage) -> None:
@@ -240,7 +243,7 @@ class Connection:
                 self._refused = True
                 self._complain(f"refuses us: {reason}{_REMEDIES.get(str(reason), '')}")
             return
-        self._vain = 0
+        self._vain = self._silences = 0
         self._refused = False
         most = getattr(properties, "ReceiveMaximum", IN_FLIGHT_MOST)
         if most < self._in_flight:
@@ -264,7 +267,7 @@ class Connection:
         if self.connected:
             self.connected = False
             self._complain(f"connection lost ({reason})")
-            if self._may_fall_back and self._protocol == _V311 and not self._is_silent:
+            if self._may_fall_back and self._protocol == _V311:
                 # It may only have been starting when it did not take version 5, or it is a newer one by now.
                 self._protocol = _V5
                 self._renew()

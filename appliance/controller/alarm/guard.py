@@ -115,6 +115,8 @@ class Guard:
         self._untold += events
         if not any(event.kind in _REFUSALS for event in events):
             self._panel = replace(self._panel, doubt="")
+        if self._panel.state in _ALARMS:
+            self._tell()  # that waits for no disk
         self._keep()
         if not self._keeper.problem:
             await self._keeper.settled(DISK_PATIENCE_S)
@@ -170,5 +172,6 @@ class Guard:
         self._statements.fact(topics.alarm_attributes, telling.attributes(panel))
 
 
+_ALARMS = frozenset({AlarmState.PENDING, AlarmState.TRIGGERED})
 _REFUSALS = frozenset({EventKind.REJECTED_CODE, EventKind.FAILED_TO_ARM})
 _LEVELS = dict.fromkeys((EventKind.TRIGGERED, EventKind.PENDING, EventKind.BLIND), logging.WARNING)

@@ -89,6 +89,8 @@ class Outbox:
         """Forget an event that the broker has, or that can never be delivered."""
         if self.events.pop(number, None) is not None:
             self._journal.remove(number)
+            if not self.events:
+                self.lost = 0  # the outage is over
             self._sync()
 
     def newest(self, topic: str) -> Event | None:
