@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from paho.mqtt.client import Client
+from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 from pydantic import SecretStr
 
@@ -165,6 +165,23 @@ def test_home_assistants_birth_is_answered_with_everything_as_it_is_now(broker: 
         again = [heard for heard in ear.heard[before:] if heard.topic.endswith("/person")]
         assert [heard.payload for heard in again] == [b"ON"]
 
+    say(broker.port, script)
+
+
+def test_a_birth_that_is_said_again_and_again_is_answered_once(broker: Broker, ear: Ear) -> None:
+    async def script(said: Statements) -> None:
+        await until(lambda: CAM in topics(ear))
+        before = len(ear.heard)
+        for _ in range(20):
+            said._hear(birth)
+        said.event("porchlight/x/a/event", {"what": "after them"})
+        await until(lambda: CAM in topics(ear, before) and ear.last("/event"))
+        _publish(broker.port, "x/last", "1", retain=False)
+        await until(lambda: ear.last("x/last"))
+        assert topics(ear, before).count(CAM) == 1
+
+    birth = MQTTMessage(topic=b"homeassistant/status")
+    birth.payload = b"online"
     say(broker.port, script)
 
 
