@@ -273,7 +273,7 @@ def test_a_device_that_is_no_longer_announced_is_taken_back_and_its_facts_with_i
     async def script(said: Statements) -> None:
         said.fact("porchlight/x/cam/person", "OFF")
         said.fact("porchlight/x/other/person", "OFF")
-        await until(lambda: CAM in topics(ear))
+        await until(lambda: {CAM, "porchlight/x/cam/person", "porchlight/x/other/person"} <= set(topics(ear)))
         before = len(ear.heard)
         gone = {CAM: "", "porchlight/x/cam/person": ""}
         said.announce({hub: DISCOVERY[hub], "homeassistant/device/new/config": '{"new":1}'}, gone)

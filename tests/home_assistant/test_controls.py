@@ -365,9 +365,14 @@ def _are_more(house: House, than: int) -> None:
     wait_for("it is refused aloud", SOON_S, lambda: _refusals(house) > than)
 
 
-def test_the_restart_button_starts_every_stage_anew_and_is_deaf_until_it_has_run_for_a_while(house: House) -> None:
+def test_the_restart_button_starts_every_stage_anew_and_is_deaf_while_armed_and_at_first(house: House) -> None:
     house.call("alarm_control_panel.alarm_arm_night", "alarm")
     house.becomes("alarm", "armed_night")
+    house.call("button.press", "restart")
+    wait_for("refused aloud", SOON_S, lambda: "no restart while the alarm is armed" in house.porch.log_text())
+    house.call("alarm_control_panel.alarm_disarm", "alarm", code=PIN)
+    house.becomes("alarm", "disarmed")
+
     before, began = house.stages(), house.state("started")
     since_start = (dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(began)).total_seconds()
     due = time.monotonic() + RESTART_FLOOR_S + 1 - since_start
@@ -377,14 +382,12 @@ def test_the_restart_button_starts_every_stage_anew_and_is_deaf_until_it_has_run
     wait_for("new processes", START_S, lambda: _all_new(before, house.stages()))
     house.becomes("front_door_person", "on", "off", within=START_S)
     wait_for("its start is told", SOON_S, lambda: house.state("started") not in {began, "unavailable"})
-    house.becomes("alarm", "armed_night")
-    assert {one.payload.decode() for one in house.ear.all("/alarm/state", pressed)} <= {"armed_night"}
+    house.becomes("alarm", "disarmed")
+    assert {one.payload.decode() for one in house.ear.all("/alarm/state", pressed)} <= {"disarmed"}
 
     after = house.stages()
     house.call("button.press", "restart")
     wait_for("refused aloud", SOON_S, lambda: "no restart: the controller has just started" in house.porch.log_text())
-    house.call("alarm_control_panel.alarm_disarm", "alarm", code=PIN)
-    house.becomes("alarm", "disarmed")
     assert house.stages() == after
 
 
