@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -62,8 +62,9 @@ def test_a_camera_that_cannot_be_served_is_blind_and_not_clear() -> None:
     assert watching == {"state": "blind", "reason": UNSERVED}
 
 
-@pytest.mark.parametrize("transition", [entered(1), left(1)], ids=["entered", "left"])
-def test_what_was_decided_and_not_told_is_told(transition: Transition) -> None:
+@pytest.mark.parametrize("decided", [entered, left])
+def test_what_was_decided_and_not_told_is_told(decided: Callable[[float], Transition]) -> None:
+    transition = decided(1)
     for told in (None, {"timestamp": iso(transition.wall_ns - SECOND)}):
         said = Said(told)
         notices(said).untold(Eye(transitions=(transition,)))
