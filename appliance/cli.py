@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import getpass
 import logging
 import os
@@ -30,7 +31,8 @@ from appliance.stage import (
     stop_with_supervisor,
 )
 from appliance.supervisor import NESTED_STOP_PATIENCE_S, REFUSED, STOP_PATIENCE_S, Child, ChildRefusedError, Supervisor
-from appliance.telemetry import set_up_logs
+from appliance.telemetry import Tracer, otlp, set_up_logs
+from appliance.telemetry.tracing import OFF
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -192,7 +194,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace, settings: Settings, exit_after_s: float | None = None) -> int:
     """All stages, each a child of ours; nothing is left behind."""
-    set_up_logs("porchlight", settings.telemetry.log_level)
+    set_up_logs("porchlight", settings.telemetry.log_level, settings.telemetry.log_format)
     folder = RunFolder(settings.instance)
     folder.claim()
     try:
@@ -200,6 +202,8 @@ def _run(options: argparse.Namespace, settings: Settings, exit_after_s: float | 
         folder.demand_room(need.start + need.renewal)
         context = _context("supervisor", settings, folder, supervised=False)
         log.info("porchlight %s, instance %s: watching %s", __version__, settings.instance, _names(settings))
+        if (to := otlp.collector(settings, os.environ)) is not None:
+            log.info("traces and metrics go to %s", to.told)
         edits = Edits(options.config, settings, folder, os.environ)
         supervisor = _supervisor(context)
         for name in STAGES:
@@ -229,17 +233,24 @@ def _stage(options: argparse.Namespace, settings: Settings) -> int:
         print(f"--camera {options.camera}: for stage capture, one of {_names(settings)}", file=sys.stderr)
         return REFUSED
     name = options.name if camera is None else f"capture.{camera.id}"
-    set_up_logs(name, settings.telemetry.log_level)
+    set_up_logs(name, settings.telemetry.log_level, settings.telemetry.log_format)
     folder = RunFolder(settings.instance)
     folder.create()
     watch = Watch(options.config, os.environ) if camera is None else None
-    context = _context(name, settings, folder, supervised=options.supervised, watch=watch)
+    to = otlp.collector(settings, os.environ)
+    delivery = otlp.Delivery(to, settings, name) if to is not None and name != "capture" else None
+    tracer = Tracer(delivery, otlp.share(settings, os.environ))
+    context = _context(name, settings, folder, supervised=options.supervised, watch=watch, tracer=tracer)
+    if delivery is not None:
+        delivery.on_lost = functools.partial(context.pulse.count, "spans_lost")
     try:
         _work(options, context, camera)
     except (StageRefusedError, IpcError) as error:
         leave_last_words(folder, name, str(error))
         raise
     finally:
+        if delivery is not None:
+            delivery.close()
         context.pulse.file.remove()
     return 0
 
@@ -287,7 +298,13 @@ def _supervise_cameras(options: argparse.Namespace, context: StageContext) -> No
 
 
 def _context(
-    name: str, settings: Settings, folder: RunFolder, *, supervised: bool, watch: Watch | None = None
+    name: str,
+    settings: Settings,
+    folder: RunFolder,
+    *,
+    supervised: bool,
+    watch: Watch | None = None,
+    tracer: Tracer = OFF,
 ) -> StageContext:
     stop = stop_on_signals()
     if supervised:
@@ -296,7 +313,7 @@ def _context(
     if name != "supervisor":  # whose end would be everybody's, also where it only waits for the owner's disk
         pulse.watchdog = Watchdog(folder.path / f"{name}.hung", settings.supervisor.silence_seconds)
     pulse.beat(now=True)
-    return StageContext(settings, folder, pulse, stop, watch)
+    return StageContext(settings, folder, pulse, stop, watch, tracer)
 
 
 def _supervisor(context: StageContext, stop_patience_s: float = STOP_PATIENCE_S) -> Supervisor:

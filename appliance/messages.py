@@ -9,6 +9,7 @@ scene time on the same axis (see `Clock`). `wall_ns` is the same instant in UTC,
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, NamedTuple, TypeAlias
@@ -95,8 +96,35 @@ class TraceContext(bytes):
     def flags(self) -> int:
         return self[24]
 
+    @property
+    def traceparent(self) -> str:
+        """W3C's header of that name; empty when nothing is traced."""
+        if self == NO_TRACE:
+            return ""
+        return f"00-{self.trace_id.hex()}-{self.span_id.hex()}-{self.flags:02x}"
+
+    @classmethod
+    def from_traceparent(cls, text: str) -> TraceContext:
+        """Return the context of such a header; NO_TRACE where it is none."""
+        match = _TRACEPARENT.fullmatch(text)
+        return cls(bytes.fromhex("".join(match.groups()))) if match else NO_TRACE
+
+    def child(self, span_id: bytes) -> TraceContext:
+        """Return the context of a span beneath this one."""
+        return TraceContext(self[:16] + span_id + self[24:])
+
 
 NO_TRACE = TraceContext(25)
+_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How many values fell into each bucket. `counts` is one longer than `bounds`, which are upper and inclusive."""
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    sum: float
 
 
 class FrameInfo(NamedTuple):
@@ -110,6 +138,8 @@ class FrameInfo(NamedTuple):
     format: PixelFormat
     clock: Clock = Clock.MONOTONIC
     trace: TraceContext = NO_TRACE
+    published_ns: int = 0
+    """When capture handed it on, CLOCK_MONOTONIC."""
 
 
 class Frame(NamedTuple):
@@ -173,17 +203,19 @@ class Rows:
 class Detections(NamedTuple):
     """What the model saw in one frame. It is a copy and outlives its slot.
 
-    `infer_ns` is what decoding, pre-processing, the model and post-processing took together.
+    `infer_ns` is what decoding, pre-processing, the model and post-processing took together. `published_ns` is when
+    they were handed on, CLOCK_MONOTONIC. The frame's trace is that of the inference.
     """
 
     frame: FrameInfo
     rows: Rows
     infer_ns: int = 0
+    published_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One change of the sentry's state, and the frame that decided it."""
+    """One change of the sentry's state, and the frame that decided it. `trace` is that of the decision."""
 
     previous: SentryState
     state: SentryState
@@ -191,6 +223,7 @@ class Transition:
     captured_ns: int
     wall_ns: int
     confidence: float
+    trace: TraceContext = NO_TRACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,3 +284,4 @@ class Heartbeat:
     sources: tuple[SourceHealth, ...] = ()
     counters: dict[str, float] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
+    histograms: dict[str, Histogram] = field(default_factory=dict)

@@ -60,7 +60,9 @@ class Roster(Generic[T]):
         return iter([thing for _, thing in self._entries.values()])
 
     def _open(self, camera: Camera) -> None:
-        fault = self._faults.setdefault(camera.id, RepeatedFault(log, f"camera {camera.id}: cannot be served"))
+        fault = self._faults.setdefault(
+            camera.id, RepeatedFault(log, f"camera {camera.id}: cannot be served", camera=camera.id)
+        )
         try:
             self._entries[camera.id] = (camera, self._opened(camera))
         except IpcError as error:

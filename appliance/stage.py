@@ -7,18 +7,20 @@ import ctypes
 import faulthandler
 import logging
 import os
+import resource
 import signal
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.messages import Health, Heartbeat, SourceHealth
-from appliance.telemetry import RepeatedFault
+from appliance.telemetry import RepeatedFault, Tally, Tracer
+from appliance.telemetry.tracing import OFF
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
     from types import FrameType
 
     from appliance.config import Settings, Watch
@@ -29,6 +31,7 @@ log = logging.getLogger(__name__)
 
 BEAT_S = 1.0
 _PR_SET_PDEATHSIG = 1
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 WORDS_MOST = 1000
 ORPHAN_S = 3.0
 """How long a stage whose supervisor has died may take to stop."""
@@ -102,6 +105,7 @@ class Pulse:
     sources: dict[str, SourceHealth] = field(default_factory=dict)
     counters: dict[str, float] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
+    tallies: dict[str, Tally] = field(default_factory=dict)
     started_wall_ns: int = field(default_factory=time.time_ns)
     watchdog: Watchdog | None = None
     _due: float = 0.0
@@ -114,6 +118,22 @@ class Pulse:
             self.sources[camera] = said
             self.beat(now=True)
 
+    def tally(self, name: str, value: float) -> None:
+        """Count `value` into the histogram of that name."""
+        if name not in self.tallies:
+            self.tallies[name] = Tally()
+        self.tallies[name].add(value)
+
+    def count(self, name: str, more: float = 1) -> None:
+        """Add to a counter."""
+        self.counters[name] = self.counters.get(name, 0) + more
+
+    def forget(self, camera: str) -> None:
+        """Say nothing more of a camera that is not served any more."""
+        for figures in (self.counters, self.tallies):
+            for name in [name for name in figures if camera in name.split(".")[1:]]:
+                del figures[name]
+
     def beat(self, *, now: bool = False) -> None:
         """Write the heartbeat if one is due, or `now`. A full file system is reported, never raised."""
         moment = time.monotonic()
@@ -122,6 +142,7 @@ class Pulse:
         self._due = moment + BEAT_S
         if self.watchdog is not None and self.health is Health.RUNNING:
             self.watchdog.feed()
+        self.counters.update(_own_figures())
         beat = Heartbeat(
             stage=self.name,
             health=self.health,
@@ -131,6 +152,7 @@ class Pulse:
             sources=tuple(self.sources.values()),
             counters=dict(self.counters),
             facts=dict(self.facts),
+            histograms={name: tally.histogram for name, tally in self.tallies.items()},
         )
         try:
             self.file.write(beat)
@@ -138,6 +160,16 @@ class Pulse:
             self._fault.report(error)
         else:
             self._fault.heal()
+
+
+def _own_figures() -> dict[str, float]:
+    """Return what this process takes: processor time in seconds, resident memory in bytes."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    figures = {"cpu_seconds.user": used.ru_utime, "cpu_seconds.system": used.ru_stime}
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        figures["memory_bytes"] = pages * _PAGE_BYTES
+    return figures
 
 
 class Stop:
@@ -173,6 +205,7 @@ class StageContext:
     stop: Stop
     watch: Watch | None = None
     """Tells of edited settings; None: they stay as they are."""
+    tracer: Tracer = OFF
 
     def edited(self) -> Settings | None:
         """Return edited settings, once. To be asked about once a second."""

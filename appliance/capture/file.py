@@ -71,7 +71,7 @@ class FileSource:
     def pace(self, fps: float | None) -> None:
         """Nothing to save."""
 
-    def counts(self) -> dict[str, float]:
+    def counts(self) -> dict[str, int]:
         return {}
 
     def close(self) -> None:

@@ -6,15 +6,18 @@ import logging
 import random
 import select
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from appliance.capture.opening import open_source
 from appliance.capture.pacing import Pace
 from appliance.capture.source import SourceError
+from appliance.ipc.channels import FRAMES, SUBSCRIBERS
 from appliance.ipc.errors import CorruptError
 from appliance.ipc.mailbox import publish_frames, subscribe_state
 from appliance.messages import Clock, FrameInfo, Health, Mode, PixelFormat
 from appliance.telemetry import Rate, RepeatedFault
+from appliance.telemetry.tracing import NO_PARENT, to_utc
 
 if TYPE_CHECKING:
     from appliance.capture.source import Grabbed, Source
@@ -37,7 +40,7 @@ _FOREVER_NS = 1 << 62
 
 def run(context: StageContext, camera: Camera) -> None:
     """Serve one camera until told to stop."""
-    fault = RepeatedFault(log, f"camera {camera.id}")
+    fault = RepeatedFault(log, f"camera {camera.id}", camera=camera.id)
     capture = _Capture(context, camera, fault)
     delay = REOPEN_FIRST_S
     context.pulse.health = Health.RUNNING
@@ -74,7 +77,9 @@ class _Capture:
         self._observed = 0
         self._frame_number = 0
         self._published = 0
-        self._oversized = 0
+        self._unusable: Counter[str] = Counter()
+        self._lost: Counter[str] = Counter()
+        """Of sources and channels that are closed."""
         self._rate = Rate()
         self._state = subscribe_state(context.folder, camera.id, "capture")
         self._poller = select.poll()
@@ -95,6 +100,7 @@ class _Capture:
                 self._follow(source, fd)
         finally:
             self._beat()
+            self._unusable.update(source.counts())
             self._source = None
             source.close()
 
@@ -134,7 +140,7 @@ class _Capture:
                     if self._pace.wants(grabbed.captured_ns):
                         self._publish(source, grabbed)
                 elif time.monotonic() - quiet_since > patience_s:
-                    unusable = int(sum(source.counts().values()))
+                    unusable = sum(source.counts().values())
                     why = f"; {unusable} came that could not be used" if unusable else ""
                     raise SourceError(f"no picture for {patience_s:g} s{why}")
         finally:
@@ -164,8 +170,9 @@ class _Capture:
         if state is None:
             return
         self._observed = state.observed_frame
+        self._context.tracer.keep(change.trace for change in state.transitions)
         if state.mode is not self._pace.mode:
-            log.info("camera %s: %s pace", self._camera.id, state.mode.label)
+            log.info("camera %s: %s pace", self._camera.id, state.mode.label, extra={"camera": self._camera.id})
             self._pace = self._pace.in_mode(state.mode)
             if self._source is not None:
                 self._source.pace(self._pace.fps)
@@ -186,9 +193,12 @@ class _Capture:
             grabbed.height,
             grabbed.format,
             source.clock,
+            self._context.tracer.begin(),
+            time.monotonic_ns(),
         )
         writer.write(info, length)
         publisher.send(writer)
+        self._note(info, length)
         self._pace = self._pace.published(grabbed.captured_ns)
         self._published += 1
         self._rate.count()
@@ -196,22 +206,46 @@ class _Capture:
         self.say(Health.RUNNING)
         return True
 
+    def _note(self, info: FrameInfo, length: int) -> None:
+        """Measure the way of a frame from the camera to the mailbox."""
+        began_ns = info.published_ns
+        if info.clock is Clock.MONOTONIC:
+            began_ns = info.captured_ns
+            self._context.pulse.tally("capture_seconds", (info.published_ns - began_ns) / 1e9)
+        if self._context.tracer.is_on:
+            utc = to_utc(info)
+            self._context.tracer.span(
+                "capture",
+                info.trace,
+                NO_PARENT,
+                began_ns + utc,
+                info.published_ns + utc,
+                camera=self._camera.id,
+                frame_number=info.frame_number,
+                format=info.format.name.lower(),
+                width=info.width,
+                height=info.height,
+                size=length,
+            )
+
     def _publisher_for(self, grabbed: Grabbed) -> Publisher[FrameWriter] | None:
         """Return a channel with room for this frame: a bigger picture gets a new one, an oversized JPEG none."""
         if grabbed.format is PixelFormat.JPEG:
             room = self._camera.max_jpeg_bytes
             if grabbed.size > room:
-                self._oversized += 1
+                self._unusable["oversized"] += 1
                 self.say(Health.DEGRADED, f"a JPEG of {grabbed.size:,} bytes is over max_jpeg_bytes ({room:,})")
                 return None
         else:
             room = grabbed.size
         if self._publisher is None or room > self._room:
             if self._publisher is not None:
+                self._lost.update(self._publisher.lost)
                 self._publisher.close()
             self._publisher = publish_frames(self._context.folder, self._camera.id, room)
             self._room = room
-            log.info("camera %s: %dx%d %s", self._camera.id, grabbed.width, grabbed.height, grabbed.format.name)
+            size, name = (grabbed.width, grabbed.height), grabbed.format.name
+            log.info("camera %s: %dx%d %s", self._camera.id, *size, name, extra={"camera": self._camera.id})
         return self._publisher
 
     def _wait_until_observed(self) -> bool:
@@ -227,7 +261,8 @@ class _Capture:
 
     def _end(self) -> None:
         """A clip is over: say so, and stay (a process that left would be started again, and with it the clip)."""
-        log.info("camera %s: the clip has ended after %d frames", self._camera.id, self._frame_number)
+        text, extra = "camera %s: the clip has ended after %d frames", {"camera": self._camera.id}
+        log.info(text, self._camera.id, self._frame_number, extra=extra)
         self._pace = self._pace.in_mode(Mode.STANDBY)
         self.say(Health.ENDED, "the clip has ended")
         self.idle_until(_FOREVER_NS)
@@ -236,11 +271,9 @@ class _Capture:
         counters = self._context.pulse.counters
         counters["frames_captured"] = self._frame_number
         counters["frames_published"] = self._published
-        counters["frames_oversized"] = self._oversized
-        if self._source is not None:
-            counters.update(self._source.counts())
         counters["fps"] = self._rate.per_second
-        if self._publisher is not None:
-            for name, lost in self._publisher.lost.items():
-                counters[f"lost_{name}"] = lost
+        unusable = self._unusable + Counter(self._source.counts() if self._source is not None else ())
+        counters.update({f"unusable.{reason}": many for reason, many in unusable.items()})
+        lost = self._lost + Counter(self._publisher.lost if self._publisher is not None else ())
+        counters.update({f"lost.{consumer}": lost[consumer] for consumer in SUBSCRIBERS[FRAMES]})
         self._context.pulse.beat()

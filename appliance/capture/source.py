@@ -53,7 +53,7 @@ class Source(Protocol):
     def pace(self, fps: float | None) -> None:
         """Say how many frames a second will be retrieved from here on, None: all. A hint that saves work, no more."""
 
-    def counts(self) -> dict[str, float]:
-        """Return what went wrong with single frames since it was opened, for the heartbeat: frames_broken, say."""
+    def counts(self) -> dict[str, int]:
+        """Return what went wrong with single frames since it was opened, by reason: broken, stale, oversized."""
 
     def close(self) -> None: ...

@@ -15,7 +15,7 @@ from appliance.config.loading import load
 from appliance.config.mqtt import Mqtt, Tls
 from appliance.config.problem import ConfigError, Origin, Problem
 from appliance.config.sentry import CameraSentry, Sentry
-from appliance.config.settings import Gateway, Model, Settings, Supervisor, Telemetry
+from appliance.config.settings import Gateway, Model, Settings, Supervisor
 from appliance.config.source import (
     FileSource,
     HttpSettings,
@@ -24,6 +24,7 @@ from appliance.config.source import (
     V4l2Settings,
     parse_source,
 )
+from appliance.config.telemetry import Telemetry
 from appliance.config.watch import Watch
 from appliance.config.zone import Zone
 

@@ -19,6 +19,7 @@ from appliance.config.mqtt import Mqtt
 from appliance.config.problem import BadSettingError
 from appliance.config.sentry import Sentry, Threshold, check_heights
 from appliance.config.source import why_unreadable
+from appliance.config.telemetry import Telemetry
 
 MAX_CAMERAS = 24
 
@@ -104,14 +105,6 @@ class Gateway(Section):
         return value
 
 
-class Telemetry(Section):
-    """What Porchlight says of itself."""
-
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="The least important kind of message that is still logged."
-    )
-
-
 class Supervisor(Section):
     """How stages that die or fall silent are replaced."""
 
@@ -154,7 +147,7 @@ class Settings(Section):
     alarm: Alarm = Field(default_factory=Alarm, description="The alarm panel.")
     mqtt: Mqtt = Field(default_factory=Mqtt, description="The way to Home Assistant.")
     gateway: Gateway = Field(default_factory=Gateway, description="Live view and pictures.")
-    telemetry: Telemetry = Field(default_factory=Telemetry, description="Logs.")
+    telemetry: Telemetry = Field(default_factory=Telemetry, description="Logs, traces and metrics.")
     supervisor: Supervisor = Field(default_factory=Supervisor, description="Restarts.")
 
     @property

@@ -20,6 +20,7 @@ from appliance.ipc.errors import CorruptError
 from appliance.ipc.mailbox import last_state, publish_state, subscribe_detections
 from appliance.messages import Clock, Health, Mode, SentryState
 from appliance.telemetry import RepeatedFault
+from appliance.telemetry.tracing import to_utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from appliance.controller.overlay import CameraChoices
     from appliance.controller.statements import Silence, Statements
     from appliance.controller.topics import Topics
-    from appliance.messages import Detections, Heartbeat
+    from appliance.messages import Detections, Heartbeat, TraceContext
     from appliance.stage import StageContext
 
 log = logging.getLogger(__name__)
@@ -71,16 +72,18 @@ class Desk:
             self.states = publish_state(context.folder, camera.id)
             undo.pop_all()
         self._pulse = context.pulse
+        self._tracer = context.tracer
         self._settings = context.settings
         self._sentry = context.settings.sentry_of(camera)
         self._on_change = on_change
         self._names: Mapping[int, str] = NAMES
         self._names_said = ""
-        self._notices = Notices(camera, topics, statements, on_alarm)
+        self._told_alarm = on_alarm
+        self._notices = Notices(camera, topics, statements, self._on_alarm, context.tracer)
         self._follow_choices()
         self.tell_choices()
-        self._fault = RepeatedFault(log, f"camera {camera.id}")
-        self._blind = RepeatedFault(log, f"camera {camera.id} cannot see")
+        self._fault = RepeatedFault(log, f"camera {camera.id}", camera=camera.id)
+        self._blind = RepeatedFault(log, f"camera {camera.id} cannot see", camera=camera.id)
         self._ended = False
         self._broken_link = ""
         self._untold: Eye | None = None
@@ -107,7 +110,8 @@ class Desk:
         places += [zone.id for zone, sentry in pairs if sentry.state is SentryState.TRACKING]
         at_ns, confidence = (entered.wall_ns, entered.confidence) if entered else (0, 0.0)
         incident = visits.incident(self.eye, self.camera) or ""
-        return tuple(Presence(self.camera.id, place, at_ns, confidence, incident) for place in places)
+        trace = entered.trace.traceparent if entered else ""
+        return tuple(Presence(self.camera.id, place, at_ns, confidence, incident, trace) for place in places)
 
     def choose(self, choices: CameraChoices) -> None:
         """Have the owner's choices hold from now on; `tell_choices` says so."""
@@ -138,8 +142,12 @@ class Desk:
             return
         if detections is None or self._ended:
             return
+        heard_ns, inference = time.monotonic_ns(), detections.frame.trace
+        decision = self._tracer.beneath(inference)
+        if decision is not inference:
+            detections = detections._replace(frame=detections.frame._replace(trace=decision))
         before = self.eye
-        now_s = time.monotonic()
+        now_s = heard_ns / 1e9
         seen = before.see(detections, self._sieve, self._sentry, now_s)
         # A frame that inference had in hands when the chain broke heals nothing.
         self.eye = replace(seen, blind_because=self._broken_link) if self._broken_link else seen
@@ -155,8 +163,11 @@ class Desk:
                 self._tell(before, detections)
             self._notices.figures.note(detections, self.eye, now_s)
         except Exception:
-            log.exception("camera %s: what changed could not be told; trying again", self.camera.id)
+            about = {"camera": self.camera.id}
+            log.exception("camera %s: what changed could not be told; trying again", self.camera.id, extra=about)
             self._untold = self._untold or before
+        if self._tracer.is_on:
+            self._trace(detections, inference, heard_ns)
 
     def check(self, beats: dict[str, Heartbeat]) -> None:
         """Is what we know still true? Called every CHECK_S."""
@@ -178,6 +189,8 @@ class Desk:
             self._blind.report(self.eye.blind_because)
         health = Health.RUNNING if self.eye.known or self.is_switched_off else Health.DEGRADED
         self._pulse.source(self.camera.id, health, self.eye.blind_because)
+        self._pulse.counters[f"watching.{self.camera.id}"] = self.eye.known
+        self._pulse.counters[f"persons.{self.camera.id}"] = self.eye.person_count
         untold, self._untold = self._untold or before, None
         if self.eye != untold:
             self._publish_state()
@@ -188,6 +201,29 @@ class Desk:
         self._notices.chain(self.eye, source, SWITCHED_OFF if self.is_switched_off else "")
         if self.eye.known:
             self._notices.figures.publish(beats[f"capture.{self.camera.id}"].counters, now_s)
+
+    def _trace(self, detections: Detections, inference: TraceContext, heard_ns: int) -> None:
+        """Note the decision over these detections, and keep the trace of one that changed something."""
+        frame, utc = detections.frame, to_utc(detections.frame)
+        self._tracer.leaf("wait", inference, detections.published_ns + utc, heard_ns + utc, consumer="controller")
+        self._tracer.span(
+            "decision",
+            frame.trace,
+            inference.span_id,
+            heard_ns + utc,
+            time.monotonic_ns() + utc,
+            camera=self.camera.id,
+            frame_number=frame.frame_number,
+            state=self.eye.sentry.state.label,
+            persons=self.eye.person_count,
+            confidence=round(self.eye.confidence, 3),
+            incident=visits.incident(self.eye, self.camera) or "",
+        )
+        self._tracer.keep(change.trace for change in self.eye.transitions)
+
+    def _on_alarm(self, milliseconds: float) -> None:
+        self._pulse.tally(f"alarm_seconds.{self.camera.id}", milliseconds / 1000)
+        self._told_alarm(milliseconds)
 
     def close(self) -> None:
         self._notices.availability(known=False)
@@ -240,6 +276,7 @@ class Desk:
         known = set(before.transitions)
         for transition in self.eye.transitions:
             if transition not in known:
+                self._pulse.count(f"transitions.{self.camera.id}.{transition.state.label}")
                 self._notices.transition(self.eye, transition, detections)
         self._notices.facts(self.eye)
         self._state_availability()

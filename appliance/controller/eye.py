@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from appliance.controller.sentry import Look, Sentry, SentrySettings
-from appliance.messages import CameraState, SentryState, Transition
+from appliance.messages import NO_TRACE, CameraState, SentryState, TraceContext, Transition
 
 if TYPE_CHECKING:
     from appliance.controller.sightings import Seen, Sieve
@@ -51,6 +51,8 @@ class Eye:
     """Those that may still decide something: of the confirming window, and the last one."""
     decided: tuple[Observation, ...] = ()
     """Those behind the newest transition into or out of tracking."""
+    trace: TraceContext = NO_TRACE
+    """Of the newest look."""
 
     @property
     def known(self) -> bool:
@@ -107,6 +109,7 @@ class Eye:
             sighted_wall_ns=frame.wall_ns if best is not None else self.sighted_wall_ns,
             transitions=self._noted(sentry, frame, confidence),
             sightings=sightings,
+            trace=frame.trace,
         )
         return _judged(after, self.sentry.state, settings)
 
@@ -132,7 +135,7 @@ class Eye:
         transitions = self.transitions
         if self.sentry.state is not sentry.state:
             change = Transition(
-                self.sentry.state, sentry.state, self.observed_frame, frame_ns, wall_ns, self.confidence
+                self.sentry.state, sentry.state, self.observed_frame, frame_ns, wall_ns, self.confidence, self.trace
             )
             transitions = (*transitions, change)[-KEPT_TRANSITIONS:]
         nobody = tuple(zone.ended() for zone in self.zones)
@@ -149,9 +152,8 @@ class Eye:
     def _noted(self, sentry: Sentry, frame: FrameInfo, confidence: float) -> tuple[Transition, ...]:
         if sentry.state is self.sentry.state:
             return self.transitions
-        change = Transition(
-            self.sentry.state, sentry.state, frame.frame_number, frame.captured_ns, frame.wall_ns, confidence
-        )
+        times = (frame.captured_ns, frame.wall_ns)
+        change = Transition(self.sentry.state, sentry.state, frame.frame_number, *times, confidence, frame.trace)
         return (*self.transitions, change)[-KEPT_TRANSITIONS:]
 
 

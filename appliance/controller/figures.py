@@ -57,7 +57,7 @@ class Figures:
         figures = {
             "fps": round(counters.get("fps", 0.0), 1),
             "latency": self._latency_ms,
-            "dropped": int(counters.get("lost_inference", 0)),
+            "dropped": int(counters.get("lost.inference", 0)),
         }
         self._statements.figure(self._topic("stats"), json.dumps(figures))
 

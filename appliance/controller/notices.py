@@ -15,6 +15,7 @@ from appliance.controller.figures import Figures, age_ms
 from appliance.controller.overlay import Setting
 from appliance.messages import Health, SentryState
 from appliance.mqtt import OFFLINE, ONLINE
+from appliance.telemetry.tracing import OFF, publishing, to_utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from appliance.controller.overlay import CameraChoices
     from appliance.controller.statements import Silence, Statements
     from appliance.controller.topics import Topics
-    from appliance.messages import Detections, SourceHealth, Transition
+    from appliance.messages import Detections, FrameInfo, SourceHealth, Transition
+    from appliance.telemetry import Tracer
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,12 @@ class Notices:
     """One camera's."""
 
     def __init__(
-        self, camera: Camera, topics: Topics, statements: Statements | Silence, on_alarm: Callable[[float], None]
+        self,
+        camera: Camera,
+        topics: Topics,
+        statements: Statements | Silence,
+        on_alarm: Callable[[float], None],
+        tracer: Tracer = OFF,
     ) -> None:
         """`on_alarm` hears how long each alarm took, in milliseconds."""
         self.figures = Figures(self.topic, statements, on_alarm)
@@ -45,6 +52,7 @@ class Notices:
         self._topics = topics
         self._statements = statements
         self._decided_after_ms: float | None = None
+        self._tracer = tracer
 
     def topic(self, what: str) -> str:
         """Return the topic of one of the camera's words."""
@@ -60,6 +68,11 @@ class Notices:
             transition.state.label,
             transition.frame_number,
             transition.confidence,
+            extra={
+                "camera": self._camera.id,
+                "incident": visits.incident(eye, self._camera),
+                "trace_id": visits.trace_id(transition.trace),
+            },
         )
         event_type = visits.event_of(transition)
         if event_type is None:
@@ -70,10 +83,19 @@ class Notices:
         extra["alarm_latency_ms"] = self.figures.alarms.figures
         device_id = f"{self._topics.instance}_{self._camera.id}"
         payload = visits.event_payload(event_type, transition, device_id, extra)
-        arrived = None
-        if event_type == ENTERED and self._decided_after_ms is not None and detections is not None:
-            arrived = functools.partial(self.figures.arrived, detections.frame.captured_ns)
+        frame = detections.frame if detections is not None else None
+        is_measured = event_type == ENTERED and self._decided_after_ms is not None
+        arrived = functools.partial(self._arrived, transition, frame if is_measured else None, time.monotonic_ns())
         self._statements.event(self.topic("event"), payload, arrived)
+
+    def _arrived(
+        self, transition: Transition, frame: FrameInfo | None, told_ns: int, at_ns: int, is_prompt: bool
+    ) -> None:
+        """The broker has the event; how long that took is the alarm's figure where nothing but us was in the way."""
+        if frame is not None and is_prompt:
+            self.figures.arrived(frame.captured_ns, at_ns)
+        utc, trace = to_utc(frame), transition.trace
+        self._tracer.leaf("publish", trace, told_ns + utc, at_ns + utc, **publishing(self.topic("event"), is_prompt))
 
     def untold(self, eye: Eye) -> None:
         """Tell what a predecessor decided in its last moment, and did not live to tell."""

@@ -81,7 +81,14 @@ class _Controller:
         self._choices = kept or overlay.Overlay(written)
         self._statements = await self._open_statements()
         self._herald = Herald(settings, self._statements)
-        self._guard = Guard(settings, self._topics, self._statements)
+        pulse = context.pulse
+        self._guard = Guard(
+            settings,
+            self._topics,
+            self._statements,
+            context.tracer,
+            on_change=lambda state: pulse.count(f"alarm_transitions.{state}"),
+        )
         self._desks.follow(settings.cameras)
         self._statements.start()
         obeying = loop.create_task(self._guard.serve())
@@ -165,6 +172,7 @@ class _Controller:
         self._herald.announce(edited)
         for desk in gone:
             self._context.pulse.sources.pop(desk.camera.id, None)
+            self._context.pulse.forget(desk.camera.id)
 
     def _check(self) -> None:
         """Look at the clock and at everybody's heartbeat."""
@@ -182,7 +190,10 @@ class _Controller:
         pulse = self._context.pulse
         pulse.facts["mqtt"] = self._statements.connection
         pulse.facts["mqtt_problem"] = self._statements.problem
+        pulse.counters["mqtt_connected"] = self._statements.connected
+        pulse.counters["mqtt_connections"] = self._statements.connections
         pulse.counters["outbox"] = len(self._outbox.events) if self._outbox is not None else 0
+        pulse.counters["outbox_lost"] = self._outbox.gave_way if self._outbox is not None else 0
         pulse.facts["alarm"] = self._guard.state
         pulse.beat()
 
@@ -210,7 +221,8 @@ class _Controller:
     def _change(self, asked: ChangeSetting) -> None:
         """Have a setting hold that was chosen while we run."""
         if eases(asked, self._choices.of(asked.camera)) and self._guard.holds(asked.camera):
-            self._refusals.warning("camera %s: %s is not eased while the alarm is armed", asked.camera, asked.setting)
+            text = "camera %s: %s is not eased while the alarm is armed"
+            self._refusals.warning(text, asked.camera, asked.setting, camera=asked.camera)
             return
         self._choices_kept.lost = ""
         self._choices = self._choices.choose(asked.camera, asked.setting, asked.value)
@@ -218,7 +230,8 @@ class _Controller:
         for desk in self._desks:
             if desk.camera.id == asked.camera and desk.choices != chosen:
                 value = in_words(asked.setting, asked.value)
-                self._changes.info("camera %s: %s set to %s", asked.camera, asked.setting, value)
+                text = "camera %s: %s set to %s"
+                self._changes.info(text, asked.camera, asked.setting, value, camera=asked.camera)
                 desk.choose(chosen)
         self._keep_choices()
         telling = asyncio.get_running_loop().create_task(self._tell_choices())

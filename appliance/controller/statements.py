@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessage
 
     from appliance.config import Mqtt
-    from appliance.controller.outbox import Event, Outbox
+    from appliance.controller.outbox import Acknowledged, Event, Outbox
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +66,11 @@ class Statements:
         return self._connection.connected
 
     @property
+    def connections(self) -> int:
+        """Return how many were made so far."""
+        return self._connection.connections
+
+    @property
     def connection(self) -> str:
         """Return the connection in a word, for the page; `problem` says more."""
         return "connected" if self.connected else "disconnected"
@@ -90,15 +95,13 @@ class Statements:
             if self.connected:
                 self._say(topic)
 
-    def event(self, topic: str, payload: Mapping[str, Any], acknowledged: Callable[[int], None] | None = None) -> None:
+    def event(self, topic: str, payload: Mapping[str, Any], acknowledged: Acknowledged | None = None) -> None:
         """Tell what happened: at once, or as soon as somebody can listen, again until the broker has acknowledged it.
 
-        `acknowledged` is called with the moment of the broker's PUBACK (CLOCK_MONOTONIC, nanoseconds), unless the
-        event could not be sent at once, or was sent more than once.
+        `acknowledged` hears of that, unless this process ends before.
         """
-        if self._loop.time() < self._settled_at:
-            acknowledged = None  # it waits for Home Assistant, and not for us
-        self._outbox.put(topic, payload, acknowledged, late=not self.connected)
+        prompt = self._loop.time() >= self._settled_at  # else it waits for Home Assistant, and not for us
+        self._outbox.put(topic, payload, acknowledged, late=not self.connected, prompt=prompt)
         self._tell_events()
 
     def newest_event(self, topic: str) -> Mapping[str, Any] | None:
@@ -195,8 +198,8 @@ class Statements:
     def _delivered(self, event: Event, at_ns: int) -> None:
         self._flying -= 1
         self._outbox.remove(event.number)
-        if event.acknowledged is not None and not event.late:
-            event.acknowledged(at_ns)
+        if event.acknowledged is not None:
+            event.acknowledged(at_ns, event.prompt and not event.late)
         self._tell_events()
 
     def _acknowledged(self, number: int, at_ns: int) -> None:
@@ -222,6 +225,7 @@ class Silence:
     """What is said where MQTT is turned off: the same words, to nobody."""
 
     connected = False
+    connections = 0
     connection = "off"
     problem = ""
     parted = False
@@ -230,9 +234,7 @@ class Silence:
 
     def fact(self, topic: str, payload: str) -> None: ...
 
-    def event(
-        self, topic: str, payload: Mapping[str, Any], acknowledged: Callable[[int], None] | None = None
-    ) -> None: ...
+    def event(self, topic: str, payload: Mapping[str, Any], acknowledged: Acknowledged | None = None) -> None: ...
 
     def newest_event(self, _topic: str) -> None:
         return None

@@ -7,12 +7,12 @@ import json
 from typing import TYPE_CHECKING
 
 from appliance.controller.discovery.household import ENTERED, LEFT
-from appliance.messages import SentryState
+from appliance.messages import NO_TRACE, SentryState
 
 if TYPE_CHECKING:
     from appliance.config import Camera
     from appliance.controller.eye import Eye
-    from appliance.messages import Transition
+    from appliance.messages import TraceContext, Transition
 
 
 def event_of(transition: Transition) -> str | None:
@@ -38,6 +38,7 @@ def event_payload(
         "previous_state": transition.previous.name.capitalize(),
         "confidence": round(transition.confidence, 3),
         "frame_number": transition.frame_number,
+        "trace_id": trace_id(transition.trace),
         **extra,
     }
 
@@ -60,6 +61,11 @@ def evidence(eye: Eye, camera: Camera) -> dict[str, object]:
             for one in eye.decided
         ],
     }
+
+
+def trace_id(trace: TraceContext) -> str | None:
+    """Return the name of a trace as its viewer spells it, None where nothing is traced."""
+    return None if trace == NO_TRACE else trace.trace_id.hex()
 
 
 def incident(eye: Eye, camera: Camera) -> str | None:

@@ -47,7 +47,7 @@ class Watched:
     picture: Frame | None = None
     at_ns: list[int] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
-    counts: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
 
     @property
     def fps(self) -> float:
@@ -167,10 +167,8 @@ def _judge(watched: Watched, camera: Camera) -> Iterator[Finding]:
             f"its largest JPEG has {max(watched.sizes):,} bytes, max_jpeg_bytes is {camera.max_jpeg_bytes:,}",
             f"set max_jpeg_bytes to {2 * max(watched.sizes):,}, or a lower quality in the camera",
         )
-    if broken := int(sum(watched.counts.values())):
-        told = ", ".join(
-            f"{int(count)} {name.removeprefix('frames_')}" for name, count in watched.counts.items() if count
-        )
+    if broken := sum(watched.counts.values()):
+        told = ", ".join(f"{count} {reason}" for reason, count in watched.counts.items() if count)
         yield warning(
             SUBJECT,
             f"{several(broken, 'frame')} could not be used ({told})",

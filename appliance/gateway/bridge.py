@@ -48,6 +48,15 @@ class Bridge:
         never sent again: Home Assistant shows when it got it.
         """
 
+    @property
+    def connections(self) -> int:
+        """Return how many connections to the broker were made so far."""
+        return self._connection.connections
+
+    @property
+    def connected(self) -> bool:
+        return self._connection.connected
+
     def start(self) -> None:
         self._connection.start()
 
@@ -84,7 +93,8 @@ class Bridge:
     async def _serve(self, live: Live) -> None:
         loop = asyncio.get_running_loop()
         topic = camera_topic(self._settings.instance, live.camera.id, "camera")
-        fault = RepeatedFault(log, f"camera {live.camera.id}: picture for Home Assistant")
+        what = f"camera {live.camera.id}: picture for Home Assistant"
+        fault = RepeatedFault(log, what, camera=live.camera.id)
         published = float("-inf")
         while not live.closed:
             await asyncio.sleep(POLL_S)

@@ -40,7 +40,8 @@ class LastPerson:
         self._settings = settings
         self._publish = publish
         self._arrivals = Arrivals()
-        self._fault = RepeatedFault(log, f"camera {live.camera.id}: picture of the last person")
+        what = f"camera {live.camera.id}: picture of the last person"
+        self._fault = RepeatedFault(log, what, camera=live.camera.id)
 
     async def serve(self) -> None:
         """Until the camera is closed."""

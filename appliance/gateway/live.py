@@ -15,6 +15,7 @@ from appliance.ipc.errors import CorruptError
 from appliance.ipc.mailbox import last_state, subscribe_detections, subscribe_frames, subscribe_state
 from appliance.messages import FrameInfo, PixelFormat
 from appliance.telemetry import RepeatedFault
+from appliance.telemetry.tracing import OFF, to_utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from appliance.config import Camera
     from appliance.ipc.run_folder import RunFolder
     from appliance.messages import CameraState, Detections
+    from appliance.telemetry import Tracer
 
 log = logging.getLogger(__name__)
 
@@ -68,8 +70,9 @@ class Viewer:
 class Live:
     """The gateway's seats at one camera's channels. Belongs to the asyncio loop that `attach` was called in."""
 
-    def __init__(self, folder: RunFolder, camera: Camera) -> None:
+    def __init__(self, folder: RunFolder, camera: Camera, tracer: Tracer = OFF) -> None:
         self.camera = camera
+        self._tracer = tracer
         with contextlib.ExitStack() as undo:
             self._frames = undo.enter_context(contextlib.closing(subscribe_frames(folder, camera.id, "gateway")))
             self._detections = undo.enter_context(
@@ -85,14 +88,14 @@ class Live:
         self._state: CameraState | None = last_state(folder, camera.id)
         self._state_heard_s = self._noticed_s = float("-inf")
         self._news = asyncio.Event()
-        self._fault = RepeatedFault(log, f"camera {camera.id}")
+        self._fault = RepeatedFault(log, f"camera {camera.id}", camera=camera.id)
         self.closed = False
         self.detections_heard_s = 0.0
         """When the newest detections arrived (monotonic), 0 before the first."""
 
     @classmethod
-    def attached(cls, folder: RunFolder, camera: Camera) -> Live:
-        live = cls(folder, camera)
+    def attached(cls, folder: RunFolder, camera: Camera, tracer: Tracer = OFF) -> Live:
+        live = cls(folder, camera, tracer)
         live.attach()
         return live
 
@@ -169,9 +172,12 @@ class Live:
         try:
             if not self._viewers or not self.live_view:
                 return
+            received_ns = time.monotonic_ns()
             pair = loan.value.info, jpeg_of(loan.value)
         finally:
             loan.release()
+        if self._tracer.is_on:
+            self._trace(*pair, received_ns)
         self._send_pending()  # its detections did not come in time
         self._pending = pair
         is_found = self._found is not None and self._found.frame.frame_number == pair[0].frame_number
@@ -195,6 +201,7 @@ class Live:
             return
         self._state = state
         self._state_heard_s = time.monotonic()
+        self._tracer.keep(change.trace for change in state.transitions)
         if not state.detecting:
             self._found = None
         if state.live_view:
@@ -222,6 +229,22 @@ class Live:
         number = 0 if self._state is None else self._state.observed_frame
         frame = FrameInfo(number, now_ns, time.time_ns(), *NOTICE_SIZE, PixelFormat.JPEG)
         return Packet(self.camera.id, frame, notice(SWITCHED_OFF), None, self.state, now_ns, is_notice=True)
+
+    def _trace(self, frame: FrameInfo, jpeg: bytes, received_ns: int) -> None:
+        """Note how the picture was made for whoever watches; a camera's own JPEG is passed on as it is."""
+        utc = to_utc(frame)
+        self._tracer.leaf("wait", frame.trace, frame.published_ns + utc, received_ns + utc, consumer="gateway")
+        self._tracer.leaf(
+            "encode",
+            frame.trace,
+            received_ns + utc,
+            time.monotonic_ns() + utc,
+            camera=self.camera.id,
+            frame_number=frame.frame_number,
+            encoded=frame.format is not PixelFormat.JPEG,
+            size=len(jpeg),
+            viewers=len(self._viewers),
+        )
 
     def _drop_pending(self) -> tuple[FrameInfo, bytes] | None:
         if self._pending_timer is not None:

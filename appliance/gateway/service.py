@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,12 @@ from aiohttp import web
 
 from appliance.gateway.bridge import Bridge
 from appliance.gateway.live import Live
+from appliance.gateway.metrics import Reporter
 from appliance.gateway.web import Web
 from appliance.messages import Health
 from appliance.roster import Roster
 from appliance.stage import StageRefusedError
+from appliance.telemetry.otlp import collector
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,7 +44,7 @@ async def _serve(context: StageContext) -> None:
     loop = asyncio.get_running_loop()
     loop.add_reader(context.stop.fileno(), stopped.set)
     lives: dict[str, Live] = {}
-    roster = Roster(partial(Live.attached, context.folder), Live.close)
+    roster = Roster(partial(Live.attached, context.folder, tracer=context.tracer), Live.close)
     roster.follow(settings.cameras)
     lives.update(_by_id(roster))
     runner = web.AppRunner(
@@ -49,6 +52,8 @@ async def _serve(context: StageContext) -> None:
     )
     await runner.setup()
     bridge = Bridge(settings) if settings.mqtt.enabled else None
+    to = collector(settings, os.environ, "metrics")
+    reporter = Reporter(to, settings, context.folder) if to is not None else None
     try:
         address = await _listen(runner, settings.gateway.host, settings.gateway.port)
         log.info("live view at %s", address)
@@ -60,11 +65,16 @@ async def _serve(context: StageContext) -> None:
         while not stopped.is_set():
             edited = context.edited()
             if roster.retry() if edited is None else roster.follow(edited.cameras):
+                for gone in lives.keys() - _by_id(roster).keys():
+                    context.pulse.forget(gone)
                 lives.clear()
                 lives.update(_by_id(roster))
                 if bridge is not None:
                     bridge.follow(roster)
-            context.pulse.counters["viewers"] = sum(live.viewers for live in lives.values())
+            counters = context.pulse.counters
+            counters.update({f"viewers.{name}": live.viewers for name, live in lives.items()})
+            if bridge is not None:
+                counters["mqtt_connected"], counters["mqtt_connections"] = bridge.connected, bridge.connections
             context.pulse.beat()
             try:
                 await asyncio.wait_for(stopped.wait(), BEAT_S)
@@ -72,6 +82,8 @@ async def _serve(context: StageContext) -> None:
                 continue
     finally:
         loop.remove_reader(context.stop.fileno())
+        if reporter is not None:
+            await asyncio.to_thread(reporter.close)
         if bridge is not None:
             await bridge.stop()
         await runner.cleanup()

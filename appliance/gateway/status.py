@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from appliance import __version__
-from appliance.messages import Health
+from appliance.messages import NO_TRACE, Health
 from appliance.stage import why_down
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from appliance.config import Settings
     from appliance.gateway.live import Live
     from appliance.messages import Heartbeat, SourceHealth
 
@@ -18,12 +19,12 @@ STAGES = ("capture", "inference", "controller", "gateway")
 _MODEL_FACTS = {"name": "model", "notice": "notice"}
 
 
-def status(instance: str, lives: Sequence[Live], beats: Mapping[str, Heartbeat]) -> dict[str, Any]:
+def status(settings: Settings, lives: Sequence[Live], beats: Mapping[str, Heartbeat]) -> dict[str, Any]:
     """Return `api/status`: the page's whole knowledge besides the pictures."""
     inference = beats.get("inference")
     controller = beats.get("controller")
     return {
-        "instance": instance,
+        "instance": settings.instance,
         "version": __version__,
         "model": {key: inference.facts.get(fact, "") if inference else "" for key, fact in _MODEL_FACTS.items()},
         "shortage": inference.facts.get("shortage", "") if inference else "",
@@ -31,6 +32,7 @@ def status(instance: str, lives: Sequence[Live], beats: Mapping[str, Heartbeat])
         "mqtt": controller.facts.get("mqtt", "unknown") if controller else "unknown",
         "mqtt_problem": controller.facts.get("mqtt_problem", "") if controller else "",
         "alarm": controller.facts.get("alarm", "unknown") if controller else "unknown",
+        "trace_url": settings.telemetry.trace_url,
         "cameras": [_camera(live, beats) for live in lives],
     }
 
@@ -85,6 +87,7 @@ def _camera(live: Live, beats: Mapping[str, Heartbeat]) -> dict[str, Any]:
                 "wall_ms": transition.wall_ns // 1_000_000,
                 "frame_number": transition.frame_number,
                 "confidence": round(transition.confidence, 3),
+                "trace_id": None if transition.trace == NO_TRACE else transition.trace.trace_id.hex(),
             }
             for transition in (state.transitions if state else ())
         ],

@@ -12,6 +12,7 @@ from aiohttp import WSCloseCode, web
 
 from appliance.gateway import status
 from appliance.gateway.access import guard
+from appliance.gateway.metrics import Exposition
 from appliance.ipc.heartbeat import fresh_heartbeats
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Web:
         self._folder = folder
         self._lives = lives
         self._sockets: set[web.WebSocketResponse] = set()
+        self._exposition = Exposition(folder)
         self._page = {
             f"/{file.name}": file.read_bytes()
             for file in importlib.resources.files("appliance.gateway").joinpath("page").iterdir()
@@ -64,6 +66,7 @@ class Web:
                 web.get("/api/status", self._status),
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._readyz),
+                web.get("/metrics", self._metrics),
                 web.get("/", self._file),
                 *(web.get(path, self._file) for path in self._page),
             ]
@@ -145,8 +148,13 @@ class Web:
         return web.Response(body=packet.jpeg, content_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
     async def _status(self, _request: web.Request) -> web.Response:
-        answer = status.status(self._settings.instance, list(self._lives.values()), self._beats())
+        answer = status.status(self._settings, list(self._lives.values()), self._beats())
         return web.json_response(answer, headers={"Cache-Control": "no-store"})
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        """The figures of all stages for Prometheus."""
+        body, content_type = self._exposition.render(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 
     async def _healthz(self, _request: web.Request) -> web.Response:
         """200 while every camera's frames are looked at, 503 with the reasons otherwise."""

@@ -25,13 +25,14 @@ from appliance.ipc.mailbox import publish_detections, subscribe_frames, subscrib
 from appliance.messages import CameraState, Clock, Detections, Health, SentryState
 from appliance.roster import Roster
 from appliance.telemetry import Rate, RepeatedFault
+from appliance.telemetry.tracing import to_utc
 
 if TYPE_CHECKING:
     from appliance.config import Camera
     from appliance.ipc.publisher import Publisher
     from appliance.ipc.slots import DetectionsWriter
     from appliance.ipc.subscriber import Loan, Subscriber
-    from appliance.messages import Frame, FrameInfo
+    from appliance.messages import Frame, FrameInfo, TraceContext
     from appliance.stage import StageContext
 
 log = logging.getLogger(__name__)
@@ -99,7 +100,6 @@ class Watch:
         self._detectors = detectors
         self._settings = context.settings
         self._rate = Rate()
-        self._inferred = 0
         self._budget = Budget()
         self._report_at_s = 0.0
         self._took_s = 0.0  # nobody can be looked at more often than the model takes: else the alarmed starve the rest
@@ -154,8 +154,9 @@ class Watch:
             undo.pop_all()
         for end in (frames, states):
             self._poller.register(end.fileno(), select.POLLIN)
+        fault = RepeatedFault(log, f"camera {camera.id}", camera=camera.id)
         state = CameraState(threshold=self._settings.threshold_of(camera))  # until the controller says
-        return _Lens(camera, frames, states, detections, RepeatedFault(log, f"camera {camera.id}"), state)
+        return _Lens(camera, frames, states, detections, fault, state)
 
     def _close(self, lens: _Lens) -> None:
         for end in (lens.frames, lens.states):
@@ -163,15 +164,14 @@ class Watch:
             end.close()
         lens.detections.close()
         self._budget.forget(lens.camera.id)
-        for name in list(self._context.pulse.counters):
-            if name.endswith(f".{lens.camera.id}"):
-                del self._context.pulse.counters[name]
+        self._context.pulse.forget(lens.camera.id)
 
     def _listen(self, lens: _Lens) -> None:
         try:
             lens.state = lens.states.take() or lens.state
         except CorruptError as error:
             lens.fault.report(error)
+        self._context.tracer.keep(change.trace for change in lens.state.transitions)
 
     def look(self, lens: _Lens) -> None:
         try:
@@ -182,7 +182,7 @@ class Watch:
                 loan.release()
                 return
             before_s, lens.last_s = lens.last_s, time.monotonic()
-            began = time.perf_counter_ns()
+            began_ns = time.monotonic_ns()
             frame = self._take(loan)
         except (CorruptError, PictureError, cv2.error) as error:  # one camera's picture must not stop the others
             lens.broken += 1
@@ -190,20 +190,27 @@ class Watch:
             lens.fault.report(error)
             self._context.pulse.counters[f"frames_broken.{lens.camera.id}"] = lens.broken
             return
+        taken_ns = time.monotonic_ns()
         try:
             dets, labels = self._detectors.current.detect()
         except BackendError as error:
             self._detectors.replace(error)
             self._tell_of_detectors()
             return
+        detected_ns = time.monotonic_ns()
         rows = postprocess(dets, labels, frame.width, frame.height, lens.state.threshold)
-        took = time.perf_counter_ns() - began
-        self._took_s = took / 1e9
+        published_ns = time.monotonic_ns()
+        took_ns = published_ns - began_ns
+        self._took_s = took_ns / 1e9
+        span = self._context.tracer.beneath(frame.trace)
+        seen = frame if span is frame.trace else frame._replace(trace=span)
         writer = lens.detections.borrow()
-        writer.write(Detections(frame, rows, took))
+        writer.write(Detections(seen, rows, took_ns, published_ns))
         lens.detections.send(writer)
         lens.fault.heal()
-        self._count(lens, frame, took, before_s)
+        if self._context.tracer.is_on:
+            self._trace(frame, span, (began_ns, taken_ns, detected_ns, published_ns), len(rows))
+        self._count(lens, frame, took_ns, before_s, len(rows))
 
     def _take(self, loan: Loan[Frame]) -> FrameInfo:
         """Fill the model's input; the slot goes back before the model runs."""
@@ -214,11 +221,34 @@ class Watch:
         finally:
             loan.release()
 
-    def _count(self, lens: _Lens, frame: FrameInfo, took_ns: int, before_s: float) -> None:
-        self._inferred += 1
+    def _trace(self, frame: FrameInfo, span: TraceContext, moments: tuple[int, int, int, int], found: int) -> None:
+        """Note where the time went: `moments` are when each part began, and the end (CLOCK_MONOTONIC, nanoseconds)."""
+        tracer, detector, utc = self._context.tracer, self._detectors.current, to_utc(frame)
+        began, taken, detected, published = (moment + utc for moment in moments)
+        tracer.leaf("wait", frame.trace, frame.published_ns + utc, began, consumer="inference")
+        tracer.span(
+            "inference",
+            span,
+            frame.trace.span_id,
+            began,
+            published,
+            frame_number=frame.frame_number,
+            model=detector.info.name,
+            backend=detector.backend,
+            detections=found,
+        )
+        tracer.leaf("decode", span, began, taken, format=frame.format.name.lower())
+        tracer.leaf("detect", span, taken, detected)
+        tracer.leaf("postprocess", span, detected, published)
+
+    def _count(self, lens: _Lens, frame: FrameInfo, took_ns: int, before_s: float, found: int) -> None:
         self._rate.count()
-        counters, camera = self._context.pulse.counters, lens.camera
-        counters["frames_inferred"] = self._inferred
+        pulse, camera = self._context.pulse, lens.camera
+        counters = pulse.counters
+        pulse.count(f"frames_inferred.{camera.id}")
+        pulse.count(f"detections.{camera.id}", found)
+        pulse.tally(f"inference_seconds.{camera.id}", took_ns / 1e9)
+        pulse.tally(f"queue_seconds.{camera.id}", max(0.0, lens.last_s - frame.published_ns / 1e9))
         counters["inferences_per_second"] = self._rate.per_second
         counters[f"inference_ms.{camera.id}"] = took_ns / 1e6
         counters[f"frames_lost.{camera.id}"] = lens.frames.lost

@@ -20,8 +20,9 @@ from appliance.ipc.generated.Counter import CounterT
 from appliance.ipc.generated.Fact import FactT
 from appliance.ipc.generated.Heartbeat import Heartbeat as FbHeartbeat
 from appliance.ipc.generated.Heartbeat import HeartbeatT
+from appliance.ipc.generated.Histogram import HistogramT
 from appliance.ipc.generated.SourceHealth import SourceHealthT
-from appliance.messages import Health, Heartbeat, SourceHealth
+from appliance.messages import Health, Heartbeat, Histogram, SourceHealth
 
 if TYPE_CHECKING:
     from appliance.ipc.run_folder import RunFolder
@@ -82,6 +83,7 @@ def encode(beat: Heartbeat) -> bytes:
     table.sources = [_source(source) for source in beat.sources]
     table.counters = [_named(CounterT(), name, value) for name, value in beat.counters.items()]
     table.facts = [_named(FactT(), name, value) for name, value in beat.facts.items()]
+    table.histograms = [_histogram(name, histogram) for name, histogram in beat.histograms.items()]
     builder = flatbuffers.Builder(1024)
     builder.Finish(table.Pack(builder), file_identifier=_IDENTIFIER)
     return bytes(builder.Output())
@@ -106,6 +108,7 @@ def decode(data: bytes, source: str) -> Heartbeat:
             ),
             counters={_text(c.name): c.value for c in table.counters or ()},
             facts={_text(f.name): _text(f.value) for f in table.facts or ()},
+            histograms={_text(h.name): _counted(h) for h in table.histograms or ()},
         )
     except (struct.error, ValueError, TypeError, IndexError, AttributeError) as error:
         raise CorruptError(f"{source}: {error}") from None
@@ -117,6 +120,20 @@ def _source(source: SourceHealth) -> Any:
     table.health = source.health
     table.reason = source.reason
     return table
+
+
+def _histogram(name: str, histogram: Histogram) -> Any:
+    table = HistogramT()
+    table.name = name
+    table.bounds, table.counts, table.sum = list(histogram.bounds), list(histogram.counts), histogram.sum
+    return table
+
+
+def _counted(table: Any) -> Histogram:
+    bounds, counts = ([] if vector is None else vector.tolist() for vector in (table.bounds, table.counts))
+    if len(counts) != len(bounds) + 1:
+        raise ValueError(f"a histogram has {len(counts)} counts for {len(bounds)} bounds")
+    return Histogram(tuple(bounds), tuple(counts), table.sum)
 
 
 def _named(table: Any, name: str, value: float | str) -> Any:

@@ -103,13 +103,13 @@ class DetectionsWriter(SlotWriter[Detections]):
 
     def write(self, detections: Detections) -> None:
         """Finish the slot: the rows are copied as one block; of more than there is room for, the first."""
-        info, rows, infer_ns = detections
+        info, rows, infer_ns, published_ns = detections
         data = rows.data
         length = len(data)
         if length > _MOST_ROW_BYTES:
             data, length = data[:_MOST_ROW_BYTES], _MOST_ROW_BYTES
         self._rows[:length] = data
-        self._pack(*info, infer_ns, length // ROW_BYTES)
+        self._pack(*info[:-1], infer_ns, published_ns, length // ROW_BYTES)
         self._commit(self.sequence)
 
     def let_go(self) -> None:
@@ -123,7 +123,7 @@ class StateWriter(SlotWriter[CameraState]):
         """Finish the slot. Written a few times a second at most: the transitions go through a small array."""
         rows = np.array(
             [
-                (t.frame_number, t.captured_ns, t.wall_ns, t.confidence, t.previous, t.state)
+                (t.frame_number, t.captured_ns, t.wall_ns, t.confidence, t.previous, t.state, bytes(t.trace))
                 for t in state.transitions[-MAX_TRANSITIONS:]
             ],
             TRANSITION,
@@ -180,7 +180,7 @@ class FrameReader(_Reader):
     def value(self, sequence: int) -> Frame:
         values = self._read(sequence)
         length = values[-1]
-        info = _info(self._source, values)
+        info = _info(self._source, values, values[-2])
         if info.format is not PixelFormat.JPEG and length != info.format.raw_size(info.width, info.height):
             raise CorruptError(
                 f"{self._source}: {length} bytes are no {info.format.name} of {info.width}x{info.height}"
@@ -204,10 +204,10 @@ class DetectionsReader(_Reader):
 
     def value(self, sequence: int) -> Detections:
         values = self._read(sequence)
-        *_, infer_ns, length = values
+        *_, infer_ns, published_ns, length = values
         start = self._layout.vector_at
         rows = Rows(bytes(self._buffer[start : start + length * ROW_BYTES]))
-        return Detections(_info(self._source, values), rows, infer_ns)
+        return Detections(_info(self._source, values), rows, infer_ns, published_ns)
 
 
 class StateReader(_Reader):
@@ -227,6 +227,7 @@ class StateReader(_Reader):
                     captured_ns=int(row["captured_ns"]),
                     wall_ns=int(row["wall_ns"]),
                     confidence=float(row["confidence"]),
+                    trace=TraceContext(row["trace"].tobytes()),
                 )
                 for row in rows
             )
@@ -248,10 +249,11 @@ class StateReader(_Reader):
             raise CorruptError(f"{self._source}: {error}") from None
 
 
-def _info(source: str, values: tuple[Any, ...]) -> FrameInfo:
+def _info(source: str, values: tuple[Any, ...], published_ns: int = 0) -> FrameInfo:
     """Return the frame that a slot is of; its fields follow the sequence."""
     _, number, captured, wall, width, height, fmt, clock, trace, *_ = values
     try:
-        return FrameInfo(number, captured, wall, width, height, _FORMATS[fmt], _CLOCKS[clock], TraceContext(trace))
+        context = TraceContext(trace)
+        return FrameInfo(number, captured, wall, width, height, _FORMATS[fmt], _CLOCKS[clock], context, published_ns)
     except IndexError:
         raise CorruptError(f"{source}: no pixel format {fmt}, or no clock {clock}, is known") from None

@@ -20,24 +20,29 @@ MAX_DETECTIONS = 300
 MAX_TRANSITIONS = 16
 TRANSITION = np.dtype(
     {
-        "names": ["frame_number", "captured_ns", "wall_ns", "confidence", "previous", "state"],
-        "formats": ["<u8", "<u8", "<u8", "<f4", "u1", "u1"],
-        "offsets": [0, 8, 16, 24, 28, 29],
-        "itemsize": 32,
+        "names": ["frame_number", "captured_ns", "wall_ns", "confidence", "previous", "state", "trace"],
+        "formats": ["<u8", "<u8", "<u8", "<f4", "u1", "u1", "V25"],
+        "offsets": [0, 8, 16, 24, 28, 29, 30],
+        "itemsize": 56,
     }
 )
 _TRACE = "25s"  # trace_id, span_id, flags: the struct TraceContext
-_INFO = ("Q", "Q", "Q", "I", "I", "B", "B", _TRACE)  # a FrameInfo, field by field
+_INFO = ("Q", "Q", "Q", "I", "I", "B", "B", _TRACE)  # a FrameInfo, field by field, but for when it was published
 
-FRAME = TableSpec(b"PLF1", scalars=tuple(zip((1, 2, 3, 4, 5, 7, 8, 6), _INFO, strict=True)), vector=9, element_bytes=1)
+FRAME = TableSpec(
+    b"PLF1",
+    scalars=(*zip((1, 2, 3, 4, 5, 7, 8, 6), _INFO, strict=True), (10, "Q")),
+    vector=9,
+    element_bytes=1,
+)
 DETECTIONS = TableSpec(
     b"PLD1",
-    scalars=(*zip((1, 2, 3, 5, 6, 8, 9, 7), _INFO, strict=True), (4, "Q")),
+    scalars=(*zip((1, 2, 3, 5, 6, 8, 9, 7), _INFO, strict=True), (4, "Q"), (11, "Q")),
     vector=10,
     element_bytes=ROW_BYTES,
 )
 STATE = TableSpec(
-    b"PLS1",
+    b"PLS2",
     scalars=(
         *((1, "Q"), (2, "Q"), (3, "I"), (4, "I"), (9, "f"), (10, "H")),
         *((5, "B"), (6, "B"), (7, "B"), (11, "B"), (12, "B")),
@@ -53,6 +58,7 @@ def frame_template(max_bytes: int) -> bytes:
     builder.ForceDefaults(True)
     data = builder.CreateByteVector(bytes(max_bytes))
     Frame.FrameStart(builder)
+    Frame.FrameAddPublishedNs(builder, 0)
     Frame.FrameAddTrace(builder, CreateTraceContext(builder, bytes(16), bytes(8), 0))
     Frame.FrameAddClock(builder, 0)
     Frame.FrameAddFormat(builder, 0)
@@ -74,6 +80,7 @@ def detections_template() -> bytes:
     builder.Pad(MAX_DETECTIONS * ROW_BYTES)
     rows = builder.EndVector()
     Detections.DetectionsStart(builder)
+    Detections.DetectionsAddPublishedNs(builder, 0)
     Detections.DetectionsAddInferNs(builder, 0)
     Detections.DetectionsAddTrace(builder, CreateTraceContext(builder, bytes(16), bytes(8), 0))
     Detections.DetectionsAddClock(builder, 0)

@@ -78,6 +78,8 @@ class Connection:
         on_acknowledged: Callable[[int, int], None] | None = None,
     ) -> None:
         self.connected = False
+        self.connections = 0
+        """How many were made so far."""
         self.problem = ""
         """Why there is no connection, or what it cannot carry; empty where all is well."""
         self._settings = settings
@@ -256,6 +258,7 @@ class Connection:
         self._fault.heal()
         self.problem = ""
         self.connected = True
+        self.connections += 1
         version = "5" if self._protocol == _V5 else "3.1.1"
         log.info("MQTT: connected to %s:%d, version %s", self._settings.host, self._settings.port, version)
         self._on_up()

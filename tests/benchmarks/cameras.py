@@ -43,8 +43,11 @@ def run(folder: Path, quick: bool) -> Chapter:
     published = sum(
         after[f"cam{i}"]["frames_published"] - before[f"cam{i}"]["frames_published"] for i in range(CAMERAS)
     )
-    lost = sum(after[f"cam{i}"]["lost_inference"] - before[f"cam{i}"]["lost_inference"] for i in range(CAMERAS))
-    inferred = after["inference"]["frames_inferred"] - before["inference"]["frames_inferred"]
+    lost = sum(after[f"cam{i}"]["lost.inference"] - before[f"cam{i}"]["lost.inference"] for i in range(CAMERAS))
+    inferred = sum(
+        after["inference"][f"frames_inferred.cam{i}"] - before["inference"][f"frames_inferred.cam{i}"]
+        for i in range(CAMERAS)
+    )
     processes = _average([shares[f"cam{i}"] for i in range(CAMERAS)])
     thread, thread_start_s = _threads(folder, seconds)
     return Chapter(

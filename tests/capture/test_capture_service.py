@@ -104,7 +104,7 @@ def test_the_heartbeat_says_starting_then_running_then_ended(
     assert beat.facts == {"mode": "alarmed"}
     assert running.pulse.counters["frames_captured"] == 12
     assert running.pulse.counters["frames_published"] == 12
-    assert running.pulse.counters["lost_inference"] == 0
+    assert running.pulse.counters["lost.inference"] == 0
 
 
 def test_a_camera_that_has_ended_stays_so_and_can_be_stopped(capturing: Start, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_an_oversized_jpeg_is_reported_counted_and_left_out(capturing: Start, tm
         assert [data for _, data in frames] == small
     running.heard.until(Health.RUNNING, Health.DEGRADED, Health.RUNNING, Health.ENDED)
     assert f"a JPEG of {len(big):,} bytes is over max_jpeg_bytes (50,000)" in running.heard.reasons
-    assert running.pulse.counters["frames_oversized"] == 1
+    assert running.pulse.counters["unusable.oversized"] == 1
     assert running.pulse.counters["frames_published"] == 3
 
 

@@ -168,7 +168,7 @@ def test_broken_pictures_are_counted_and_the_others_go_on(capturing: Start, stre
     running = capturing(camera(odd))
     alarm(running)
     until(lambda: captured(running) >= 1)
-    until(lambda: running.pulse.counters.get("frames_broken", 0) >= 1)
+    until(lambda: running.pulse.counters.get("unusable.broken", 0) >= 1)
     running.heard.until(Health.RUNNING)
 
 

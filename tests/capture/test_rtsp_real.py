@@ -112,7 +112,7 @@ def test_a_live_camera_gives_its_pictures(
         first = next_of(source)
         took_s = time.monotonic() - began
         frames = [first, *(next_of(source) for _ in range(20))]
-        assert source.counts() == {"frames_broken": 0, "frames_stale": 0}
+        assert source.counts() == {"broken": 0, "stale": 0}
     form = PixelFormat.JPEG if codec == "MJPEG" else PixelFormat.I420
     assert {(one.width, one.height, one.format) for one, _ in frames} == {(320, 240, form)}
     if form is PixelFormat.JPEG:

@@ -103,7 +103,7 @@ def test_what_waited_in_full_buffers_is_not_taken_for_new(bench: Bench, flags: i
         bench.later(1)
     bench.later(STALE_NS + 1)
     assert bench.grab() is None
-    assert bench.source.counts()["frames_stale"] == 1
+    assert bench.source.counts()["stale"] == 1
     fresh = jpeg(grey(1))
     bench.feed(fresh, flags)
     _, data = bench.grab() or pytest.fail("no frame")
@@ -118,7 +118,7 @@ def test_a_slow_camera_loses_nothing(buffers: int, flags: int) -> None:
         bench.later(1000 * MS)
         bench.feed(flags=flags)
         assert bench.grab(), number
-    assert bench.source.counts()["frames_stale"] == 0
+    assert bench.source.counts()["stale"] == 0
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_a_broken_picture_is_skipped_counted_and_told_once(
         assert bench.grab() is None
         bench.feed()
         assert bench.grab()
-    assert bench.source.counts()["frames_broken"] == 2
+    assert bench.source.counts()["broken"] == 2
     assert bench.source.last_broken.startswith(told)
     [line] = caplog.messages
     assert line.startswith(f"/dev/video0 gave {told}")
@@ -68,7 +68,7 @@ def test_a_good_picture_is_kept_when_a_broken_one_follows(bench: Bench) -> None:
     bench.feed(b"x")
     _, data = bench.grab() or pytest.fail("no frame")
     assert data == PICTURE
-    assert bench.source.counts()["frames_broken"] == 1
+    assert bench.source.counts()["broken"] == 1
 
 
 def test_a_size_that_two_pictures_agree_on_is_the_camera_s(bench: Bench) -> None:

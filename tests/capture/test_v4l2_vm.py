@@ -81,7 +81,7 @@ def test_what_cannot_be_opened_says_why_and_what_there_is(told: Facts) -> None:
 
 def test_what_waited_in_full_buffers_for_a_second_is_not_shown(told: Facts) -> None:
     facts = scene(told, "flushes")
-    assert facts["frames_stale"] == 1
+    assert facts["stale"] == 1
     assert facts["age_ms"] < 1000
 
 

@@ -186,7 +186,7 @@ def injections() -> Facts:
     with opened(f"v4l2://{VIVID}?format=yuyv") as source:
         take(source, 2)
         control("inject_v4l2_buf_flag_error")
-        told["flag"] = {"frames": len(take(source, 5)), "broken": source.counts()["frames_broken"]}
+        told["flag"] = {"frames": len(take(source, 5)), "broken": source.counts()["broken"]}
     told["leaks"] = leaks()
     return told
 
@@ -265,13 +265,13 @@ def damage() -> Facts:
         with opened(f"v4l2://{LOOPBACK}") as source:
             take(source, 1, seconds=2)
             for name, picture in bad.items():
-                before = source.counts()["frames_broken"]
+                before = source.counts()["broken"]
                 os.write(writer, picture)
                 came = len(take(source, 1, seconds=1))
                 os.write(writer, good)
                 told[name] = {
                     "came": came,
-                    "counted": source.counts()["frames_broken"] - before,
+                    "counted": source.counts()["broken"] - before,
                     "said": source.last_broken,
                     "then": [data == good for _, data, _ in take(source, 1, seconds=5)],
                 }

@@ -49,8 +49,8 @@ class Lamp:
 
     def pace(self, fps: float | None) -> None: ...
 
-    def counts(self) -> dict[str, float]:
-        return {"frames_broken": 2.0, "frames_late": 0.0}
+    def counts(self) -> dict[str, int]:
+        return {"broken": 2, "late": 0}
 
     def close(self) -> None:
         self.closed = True

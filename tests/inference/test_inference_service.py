@@ -122,7 +122,7 @@ def test_the_heartbeat_names_the_model_and_counts(inferring: Start, somebody: Pa
     for number in range(1, 4):
         running.street.show(number, PICTURE)
         seen(running.street)
-    beat = running.heard.until(lambda beat: beat.counters.get("frames_inferred") == 3)
+    beat = running.heard.until(lambda beat: beat.counters.get("frames_inferred.porch") == 3)
     assert {"model": "somebody.onnx", "backend": "onnxruntime", "side": "224"}.items() <= beat.facts.items()
     assert beat.health is Health.RUNNING
     assert beat.counters["frames_lost.porch"] == 0
@@ -213,7 +213,7 @@ def test_of_the_frames_that_came_during_a_look_the_newest_is_next(inferring: Sta
 
     slow.meanwhile = three_more
     running.street.show(1, PICTURE)
-    beat = running.heard.until(lambda beat: beat.counters.get("frames_inferred") == 2)
+    beat = running.heard.until(lambda beat: beat.counters.get("frames_inferred.porch") == 2)
     assert beat.counters["frames_lost.porch"] == 2
     assert seen(running.street).frame.frame_number == 4
 
@@ -242,7 +242,7 @@ def test_an_alarmed_camera_is_looked_at_more_often_and_an_idle_one_still(
 
     slow.meanwhile = a_look_takes_its_time_and_both_wait_again
     slow.meanwhile()
-    running.heard.until(lambda beat: beat.counters.get("frames_inferred", 0) >= 110)
+    running.heard.until(lambda beat: beat.counters.get("frames_inferred.porch", 0) >= 110)
     looks = {street: 110 - street.frames.lost["inference"] for street in running.streets}
     assert 9 <= looks[at_idle] <= 12  # 3 fps and 30
     assert looks[at_alarmed] >= 98

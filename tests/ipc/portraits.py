@@ -8,12 +8,17 @@ from __future__ import annotations
 from functools import singledispatch
 from typing import Any, TypeAlias
 
+from appliance.ipc.generated.TraceContext import TraceContext
+from appliance.ipc.generated.Transition import Transition
 from appliance.messages import CameraState, Detections, Frame, FrameInfo, Heartbeat
 
 Portrait: TypeAlias = "dict[str, Any]"
 
 _TRACE = ("trace_id", "span_id", "flags")
 """What lies in a struct of its own; flatc 2.0.8's Python objects (…T) cannot read its arrays, its accessors can."""
+
+_NUMBERS = ("bounds", "counts")
+"""Vectors of plain numbers."""
 
 
 def official(table: Any, like: Portrait) -> Portrait:
@@ -22,14 +27,21 @@ def official(table: Any, like: Portrait) -> Portrait:
 
 
 def _field(table: Any, name: str, like: object) -> object:
-    of = table.Trace() if name in _TRACE else table
+    of = trace_of(table) if name in _TRACE else table
     method = "".join(part.capitalize() for part in name.split("_"))
+    if name in _NUMBERS:
+        return [getattr(of, method)(i) for i in range(getattr(of, f"{method}Length")())]
     if isinstance(like, list):
         shape = like[0] if like else {}
         return [official(getattr(of, method)(i), shape) for i in range(getattr(of, f"{method}Length")())]
     if isinstance(like, str):
         return (of.DataAsNumpy().tobytes() if name == "data" else bytes(getattr(of, method)())).hex()
     return getattr(of, method)()
+
+
+def trace_of(table: Any) -> TraceContext:
+    """A table makes the accessor of its struct itself, a struct wants to be given one."""
+    return table.Trace(TraceContext()) if isinstance(table, Transition) else table.Trace()
 
 
 @singledispatch
@@ -40,7 +52,7 @@ def ours(value: Any) -> Portrait:
 
 @ours.register
 def _(frame: Frame) -> Portrait:
-    return {**_info(frame.info), "data": frame.data.hex()}
+    return {**_info(frame.info), "published_ns": frame.info.published_ns, "data": frame.data.hex()}
 
 
 @ours.register
@@ -49,6 +61,7 @@ def _(detections: Detections) -> Portrait:
     return {
         **_info(detections.frame),
         "infer_ns": detections.infer_ns,
+        "published_ns": detections.published_ns,
         "rows": [
             {
                 **dict(zip(("x1", "y1", "x2", "y2"), box.tolist(), strict=True)),
@@ -82,6 +95,9 @@ def _(state: CameraState) -> Portrait:
                 "confidence": change.confidence,
                 "previous": change.previous,
                 "state": change.state,
+                "trace_id": change.trace.trace_id.hex(),
+                "span_id": change.trace.span_id.hex(),
+                "flags": change.trace.flags,
             }
             for change in state.transitions
         ],
@@ -102,6 +118,10 @@ def _(beat: Heartbeat) -> Portrait:
         ],
         "counters": [{"name": _hex(name), "value": value} for name, value in beat.counters.items()],
         "facts": [{"name": _hex(name), "value": _hex(value)} for name, value in beat.facts.items()],
+        "histograms": [
+            {"name": _hex(name), "bounds": list(of.bounds), "counts": list(of.counts), "sum": of.sum}
+            for name, of in beat.histograms.items()
+        ],
     }
 
 

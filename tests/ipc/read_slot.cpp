@@ -69,11 +69,7 @@ class Object {
   void number(const char *name, std::uint64_t value) { put(name, std::to_string(value)); }
   void whole(const char *name, std::int64_t value) { put(name, std::to_string(value)); }
   void truth(const char *name, bool value) { put(name, value ? "true" : "false"); }
-  void real(const char *name, double value) {
-    char digits[40];
-    std::snprintf(digits, sizeof digits, "%.17g", value);
-    put(name, std::isinf(value) ? (value < 0 ? "-Infinity" : "Infinity") : std::isnan(value) ? "NaN" : digits);
-  }
+  void real(const char *name, double value) { put(name, number_of(value)); }
   void hex(const char *name, const std::uint8_t *data, std::size_t size) {
     static const char digits[] = "0123456789abcdef";
     std::string value = "\"";
@@ -97,14 +93,37 @@ class Object {
       }
     put(name, all + ']');
   }
+  template <typename Vector>
+  void numbers(const char *name, const Vector *values) {
+    std::string all = "[";
+    if (values != nullptr)
+      for (const auto value : *values) {
+        if (all.size() > 1) all += ", ";
+        all += number_of(value);
+      }
+    put(name, all + ']');
+  }
 
  private:
+  static std::string number_of(std::uint64_t value) { return std::to_string(value); }
+  static std::string number_of(double value) {
+    char digits[40];
+    std::snprintf(digits, sizeof digits, "%.17g", value);
+    return std::isinf(value) ? (value < 0 ? "-Infinity" : "Infinity") : std::isnan(value) ? "NaN" : digits;
+  }
   void put(const char *name, const std::string &value) {
     if (text_.back() != '{') text_ += ", ";
     text_ += std::string("\"") + name + "\": " + value;
   }
   std::string &text_;
 };
+
+void trace(Object &to, const TraceContext *of) {
+  if (of == nullptr) refuse("no trace context");
+  to.hex("trace_id", of->trace_id()->data(), of->trace_id()->size());
+  to.hex("span_id", of->span_id()->data(), of->span_id()->size());
+  to.number("flags", of->flags());
+}
 
 template <typename Table>
 void picture(Object &to, const Table &of) {
@@ -116,10 +135,8 @@ void picture(Object &to, const Table &of) {
   to.number("height", of.height());
   to.number("format", of.format());
   to.number("clock", of.clock());
-  if (of.trace() == nullptr) refuse("no trace context");
-  to.hex("trace_id", of.trace()->trace_id()->data(), of.trace()->trace_id()->size());
-  to.hex("span_id", of.trace()->span_id()->data(), of.trace()->span_id()->size());
-  to.number("flags", of.trace()->flags());
+  trace(to, of.trace());
+  to.number("published_ns", of.published_ns());
 }
 
 void show(Object &to, const Frame &frame) {
@@ -160,6 +177,7 @@ void show(Object &to, const CameraState &state) {
     change.real("confidence", of.confidence());
     change.number("previous", of.previous());
     change.number("state", of.state());
+    trace(change, &of.trace());
   });
 }
 
@@ -181,6 +199,12 @@ void show(Object &to, const Heartbeat &beat) {
   to.list("facts", beat.facts(), [](Object &fact, const Fact &of) {
     fact.text("name", of.name());
     fact.text("value", of.value());
+  });
+  to.list("histograms", beat.histograms(), [](Object &histogram, const Histogram &of) {
+    histogram.text("name", of.name());
+    histogram.numbers("bounds", of.bounds());
+    histogram.numbers("counts", of.counts());
+    histogram.real("sum", of.sum());
   });
 }
 

@@ -15,7 +15,17 @@ from appliance.ipc.generated.CameraState import CameraState as FbCameraState
 from appliance.ipc.generated.Detections import Detections as FbDetections
 from appliance.ipc.generated.Frame import Frame as FbFrame
 from appliance.ipc.layout import Layout
-from appliance.messages import CameraState, Detections, FrameInfo, PixelFormat, Rows, SentryState, Transition
+from appliance.messages import (
+    CameraState,
+    Detections,
+    FrameInfo,
+    PixelFormat,
+    Rows,
+    SentryState,
+    TraceContext,
+    Transition,
+)
+from tests.ipc.portraits import trace_of
 from tests.ipc.values import MAX_PICTURE, SEQUENCES, STATES, detections, infos, pictures
 
 HERE = "/run/folder/frames/porch slot 3"
@@ -146,7 +156,16 @@ def test_a_state_is_read_as_it_was_written_by_us_and_by_the_official_accessors(
     assert (official.State(), official.Mode(), official.Known()) == (value.state, value.mode, value.known)
     rows = [official.Transitions(i) for i in range(official.TransitionsLength())]
     assert value.transitions == tuple(
-        Transition(r.Previous(), r.State(), r.FrameNumber(), r.CapturedNs(), r.WallNs(), r.Confidence()) for r in rows
+        Transition(
+            r.Previous(),
+            r.State(),
+            r.FrameNumber(),
+            r.CapturedNs(),
+            r.WallNs(),
+            r.Confidence(),
+            TraceContext.of(bytes(t.TraceId()), bytes(t.SpanId()), t.Flags()),
+        )
+        for r, t in ((row, trace_of(row)) for row in rows)
     )
 
 

@@ -13,6 +13,7 @@ from appliance.messages import (
     FrameInfo,
     Health,
     Heartbeat,
+    Histogram,
     Mode,
     PixelFormat,
     Rows,
@@ -38,7 +39,11 @@ TRACES = st.builds(
 )
 
 
-def infos(formats: st.SearchStrategy[PixelFormat], sides: st.SearchStrategy[int] = U32) -> st.SearchStrategy[FrameInfo]:
+def infos(
+    formats: st.SearchStrategy[PixelFormat],
+    sides: st.SearchStrategy[int] = U32,
+    published: st.SearchStrategy[int] = U64,
+) -> st.SearchStrategy[FrameInfo]:
     return st.builds(
         FrameInfo,
         frame_number=U64,
@@ -49,6 +54,7 @@ def infos(formats: st.SearchStrategy[PixelFormat], sides: st.SearchStrategy[int]
         format=formats,
         clock=st.sampled_from(Clock),
         trace=TRACES,
+        published_ns=published,
     )
 
 
@@ -70,13 +76,14 @@ ROWS = st.one_of(st.integers(0, 3), st.integers(0, 300))
 def detections(draw: st.DrawFn, counts: st.SearchStrategy[int] = ROWS) -> Detections:
     count = draw(counts)
     return Detections(
-        frame=draw(infos(st.sampled_from(PixelFormat))),
+        frame=draw(infos(st.sampled_from(PixelFormat), published=st.just(0))),  # theirs, and not the frame's
         rows=Rows.of(
             boxes=draw(arrays(np.float32, (count, 4), elements=FLOATS)),
             scores=draw(arrays(np.float32, count, elements=FLOATS)),
             class_ids=draw(arrays(np.int32, count, elements=IDS)),
         ),
         infer_ns=draw(U64),
+        published_ns=draw(U64),
     )
 
 
@@ -88,6 +95,15 @@ TRANSITIONS = st.builds(
     captured_ns=U64,
     wall_ns=U64,
     confidence=FLOATS,
+    trace=TRACES,
+)
+HISTOGRAMS = st.lists(st.floats(allow_nan=False), max_size=4).flatmap(
+    lambda bounds: st.builds(
+        Histogram,
+        bounds=st.just(tuple(bounds)),
+        counts=st.lists(U64, min_size=len(bounds) + 1, max_size=len(bounds) + 1).map(tuple),
+        sum=st.floats(allow_nan=False),
+    )
 )
 
 
@@ -125,4 +141,5 @@ HEARTBEATS = st.builds(
     ).map(tuple),
     counters=st.dictionaries(st.text(), st.floats(allow_nan=False), max_size=5),
     facts=st.dictionaries(st.text(), st.text(), max_size=5),
+    histograms=st.dictionaries(st.text(), HISTOGRAMS, max_size=3),
 )

@@ -76,8 +76,8 @@ class HttpSource:
     def pace(self, fps: float | None) -> None:
         """Nothing to save: the camera sends what it sends, and nothing is decoded."""
 
-    def counts(self) -> dict[str, float]:
-        return {"frames_broken": self.broken, "frames_oversized": self.oversized}
+    def counts(self) -> dict[str, int]:
+        return {"broken": self.broken, "oversized": self.oversized}
 
     def close(self) -> None:
         self._newest.closing.set()

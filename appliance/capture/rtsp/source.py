@@ -73,8 +73,8 @@ class RtspSource:
         """Decode no picture that neither is wanted nor helps to decode another. Back to all: from the next one on."""
         self._fps = fps
 
-    def counts(self) -> dict[str, float]:
-        return {"frames_broken": self.broken, "frames_stale": self.stale}
+    def counts(self) -> dict[str, int]:
+        return {"broken": self.broken, "stale": self.stale}
 
     def close(self) -> None:
         self._newest.close()

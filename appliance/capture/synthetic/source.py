@@ -75,7 +75,7 @@ class SyntheticSource:
     def pace(self, fps: float | None) -> None:
         """Nothing to save."""
 
-    def counts(self) -> dict[str, float]:
+    def counts(self) -> dict[str, int]:
         return {}
 
     def close(self) -> None: ...

@@ -94,9 +94,9 @@ class V4l2Source:
     def pace(self, fps: float | None) -> None:
         """Nothing to save: a picture that nobody retrieves costs a turn of its buffer."""
 
-    def counts(self) -> dict[str, float]:
+    def counts(self) -> dict[str, int]:
         """Return the pictures that were skipped: damaged ones, and those that had waited while nobody asked."""
-        return {"frames_broken": self._broken, "frames_stale": self._stale}
+        return {"broken": self._broken, "stale": self._stale}
 
     def close(self) -> None:
         self._held = None

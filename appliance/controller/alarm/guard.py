@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from appliance.controller import visits
 from appliance.controller.alarm import panel_file, pin, telling
 from appliance.controller.alarm.panel import Panel
 from appliance.controller.alarm.words import AlarmState, Code, EventKind, mode_settings, watches
 from appliance.controller.keeper import Keeper
+from appliance.messages import NO_TRACE, TraceContext
 from appliance.telemetry import Sparing
+from appliance.telemetry.tracing import NO_PARENT, OFF, publishing, to_utc
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from appliance.config import Settings
     from appliance.controller.alarm.words import AlarmEvent, Scene
     from appliance.controller.commands import AlarmCommand
     from appliance.controller.statements import Silence, Statements
     from appliance.controller.topics import Topics
+    from appliance.telemetry import Tracer
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +39,21 @@ DISK_PATIENCE_S = 2.0
 class Guard:
     """All methods belong to the asyncio thread. `look` is on the alarm's path: it waits for nothing."""
 
-    def __init__(self, settings: Settings, topics: Topics, statements: Statements | Silence) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        topics: Topics,
+        statements: Statements | Silence,
+        tracer: Tracer = OFF,
+        on_change: Callable[[AlarmState], None] = lambda _state: None,
+    ) -> None:
+        """`on_change` hears each state that the panel enters."""
         self._instance = settings.instance
         self._settings = settings.alarm
         self._topics = topics
         self._statements = statements
+        self._tracer = tracer
+        self._on_change = on_change
         self._keeper = Keeper(settings.state_path / "alarm.json", "the alarm panel's state")
         self._panel = self._keeper.load(panel_file.from_json) or Panel()
         if self._keeper.lost:
@@ -159,17 +176,62 @@ class Guard:
         topics, panel = self._topics, self._panel
         untold, self._untold = self._untold, []
         for event in untold:
+            if event.state is not event.previous:
+                self._on_change(event.state)
+            trace = self._trace(event)
+            trace_id, told_ns = visits.trace_id(trace), time.monotonic_ns()
             if event.kind in _REFUSALS:
                 self._refusals.warning("alarm: %s", telling.in_words(event))
             else:
-                log.log(_LEVELS.get(event.kind, logging.INFO), "alarm: %s", telling.in_words(event))
-            self._statements.event(topics.alarm_event, telling.event_payload(event, self._instance))
+                level = _LEVELS.get(event.kind, logging.INFO)
+                log.log(level, "alarm: %s", telling.in_words(event), extra=_subjects(event, trace_id))
+            arrived = functools.partial(self._arrived, trace, topics.alarm_event, told_ns)
+            self._statements.event(topics.alarm_event, telling.event_payload(event, self._instance, trace_id), arrived)
             if event.kind is EventKind.TRIGGERED and event.cause is not None:
                 camera = event.cause.camera
-                payload = telling.camera_payload(event, event.cause, f"{self._instance}_{camera}")
+                payload = telling.camera_payload(event, event.cause, f"{self._instance}_{camera}", trace_id)
                 self._statements.event(topics.camera(camera, "event"), payload)
         self._statements.fact(topics.alarm_state, panel.state)
         self._statements.fact(topics.alarm_attributes, telling.attributes(panel))
+
+    def _trace(self, event: AlarmEvent) -> TraceContext:
+        """Note the event under the sighting that caused it, or as a trace of its own; return its context."""
+        if not self._tracer.is_on:
+            return NO_TRACE
+        cause = event.cause
+        above = TraceContext.from_traceparent(cause.trace) if cause is not None else NO_TRACE
+        own = self._tracer.begin() if above == NO_TRACE else self._tracer.beneath(above)
+        self._tracer.keep((own,))
+        self._tracer.span(
+            "alarm",
+            own,
+            NO_PARENT if above == NO_TRACE else above.span_id,
+            event.at_ns,
+            max(event.at_ns, time.time_ns()),
+            kind=str(event.kind),
+            state=str(event.state),
+            previous_state=str(event.previous),
+            mode=str(event.mode or ""),
+            command=str(event.command or ""),
+            place=cause.place if cause is not None else event.camera or "",
+            incident=cause.incident if cause is not None else "",
+            reason=event.reason,
+        )
+        return own
+
+    def _arrived(self, trace: TraceContext, topic: str, told_ns: int, at_ns: int, is_prompt: bool) -> None:
+        utc = to_utc()
+        self._tracer.leaf("publish", trace, told_ns + utc, at_ns + utc, **publishing(topic, is_prompt))
+
+
+def _subjects(event: AlarmEvent, trace_id: str | None) -> dict[str, str | None]:
+    """Return what the event's line in the log is about."""
+    cause = event.cause
+    return {
+        "camera": cause.camera if cause is not None else event.camera,
+        "incident": cause.incident if cause is not None else None,
+        "trace_id": trace_id,
+    }
 
 
 _ALARMS = frozenset({AlarmState.PENDING, AlarmState.TRIGGERED})

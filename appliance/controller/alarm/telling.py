@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from appliance.controller.alarm.words import AlarmEvent
 
 
-def event_payload(event: AlarmEvent, device_id: str) -> dict[str, object]:
+def event_payload(event: AlarmEvent, device_id: str, trace_id: str | None) -> dict[str, object]:
     """Return the words of the hub's alarm event. What does not belong to the event is None, `wait_seconds` 0."""
     return {
         "event_type": event.kind,
@@ -27,11 +27,12 @@ def event_payload(event: AlarmEvent, device_id: str) -> dict[str, object]:
         "reason": event.reason or None,
         "wait_seconds": round(event.wait_s, 1),
         **_cause(event.cause),
+        "trace_id": trace_id,
         **({"camera": event.camera} if event.camera else {}),
     }
 
 
-def camera_payload(event: AlarmEvent, cause: Presence, device_id: str) -> dict[str, object]:
+def camera_payload(event: AlarmEvent, cause: Presence, device_id: str, trace_id: str | None) -> dict[str, object]:
     """Return the words of `alarm_triggered`, the event of the camera that caused the alarm; the time is the alarm's."""
     return {
         "event_type": ALARM,
@@ -39,6 +40,7 @@ def camera_payload(event: AlarmEvent, cause: Presence, device_id: str) -> dict[s
         "timestamp": iso(event.at_ns),
         "mode": event.mode,
         **_cause(cause),
+        "trace_id": trace_id,
     }
 
 

@@ -106,6 +106,8 @@ class Presence:
     """Wall time of the frame that decided."""
     confidence: float = 0.0
     incident: str = ""
+    trace: str = ""
+    """W3C traceparent of the decision; empty where nothing is traced."""
 
     @property
     def place(self) -> str:

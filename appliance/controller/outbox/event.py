@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+
+Acknowledged: TypeAlias = Callable[[int, bool], None]
+"""Hears when the broker's PUBACK came (CLOCK_MONOTONIC, nanoseconds), and whether it was sent at once, and once."""
 
 
 @dataclass(slots=True)
@@ -18,7 +22,9 @@ class Event:
     topic: str
     payload: Mapping[str, Any]
     wall_ns: int
-    acknowledged: Callable[[int], None] | None = field(default=None, compare=False)
+    acknowledged: Acknowledged | None = field(default=None, compare=False)
+    prompt: bool = True
+    """Nothing but the network is between it and the broker."""
     late: bool = False
     """It could not be sent at once, or was sent and not acknowledged."""
     in_flight: bool = False

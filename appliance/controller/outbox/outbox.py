@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from appliance.controller.outbox.event import Acknowledged
+
 log = logging.getLogger(__name__)
 
 MOST = 5000
@@ -40,7 +42,9 @@ class Outbox:
     def __init__(self, run_folder: Path, state_folder: Path) -> None:
         self.events: dict[int, Event] = {}
         self.lost = 0
-        """Events that gave way to newer ones."""
+        """Events that gave way to newer ones in this outage."""
+        self.gave_way = 0
+        """Likewise, since this process began."""
         self.on_found: Callable[[], None] = lambda: None
         """Called when the disk has given events of before, which may be late."""
         self._journal = Journal(run_folder / "events.journal")
@@ -74,12 +78,18 @@ class Outbox:
             log.info("%d events of before are still to be delivered", len(self.events))
 
     def put(
-        self, topic: str, payload: Mapping[str, Any], acknowledged: Callable[[int], None] | None, *, late: bool
+        self,
+        topic: str,
+        payload: Mapping[str, Any],
+        acknowledged: Acknowledged | None,
+        *,
+        late: bool,
+        prompt: bool = True,
     ) -> None:
-        """Take in what happened just now; `late`: it cannot be sent at once."""
+        """Take in what happened just now. `late`: it cannot be sent at once. Not `prompt`: it waits for a hearer."""
         now_ns = time.time_ns()
         self._highest = number = max(self._highest + 1, now_ns // 1000)
-        event = Event(number, topic, payload, now_ns, acknowledged, late)
+        event = Event(number, topic, payload, now_ns, acknowledged, prompt, late)
         self._journal.put(event)
         self.events[number] = event
         self._make_room()
@@ -120,6 +130,7 @@ class Outbox:
             del self.events[number]
             self._journal.remove(number)
             self.lost += 1
+            self.gave_way += 1
 
     @property
     def _is_kept(self) -> bool:

@@ -22,7 +22,7 @@ class CameraState(object):
         return cls.GetRootAs(buf, offset)
     @classmethod
     def CameraStateBufferHasIdentifier(cls, buf, offset, size_prefixed=False):
-        return flatbuffers.util.BufferHasIdentifier(buf, offset, b"\x50\x4C\x53\x31", size_prefixed=size_prefixed)
+        return flatbuffers.util.BufferHasIdentifier(buf, offset, b"\x50\x4C\x53\x32", size_prefixed=size_prefixed)
 
     # CameraState
     def Init(self, buf, pos):
@@ -89,7 +89,7 @@ class CameraState(object):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(20))
         if o != 0:
             x = self._tab.Vector(o)
-            x += flatbuffers.number_types.UOffsetTFlags.py_type(j) * 32
+            x += flatbuffers.number_types.UOffsetTFlags.py_type(j) * 56
             from appliance.ipc.generated.Transition import Transition
             obj = Transition()
             obj.Init(self._tab.Bytes, x)
@@ -166,7 +166,7 @@ def AddKnown(builder, known):
 def CameraStateAddTransitions(builder, transitions): builder.PrependUOffsetTRelativeSlot(8, flatbuffers.number_types.UOffsetTFlags.py_type(transitions), 0)
 def AddTransitions(builder, transitions):
     return CameraStateAddTransitions(builder, transitions)
-def CameraStateStartTransitionsVector(builder, numElems): return builder.StartVector(32, numElems, 8)
+def CameraStateStartTransitionsVector(builder, numElems): return builder.StartVector(56, numElems, 8)
 def StartTransitionsVector(builder, numElems):
     return CameraStateStartTransitionsVector(builder, numElems)
 def CameraStateAddThreshold(builder, threshold): builder.PrependFloat32Slot(9, threshold, 0.0)

@@ -126,7 +126,14 @@ class Detections(object):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(24))
         return o == 0
 
-def DetectionsStart(builder): builder.StartObject(11)
+    # Detections
+    def PublishedNs(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(26))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint64Flags, o + self._tab.Pos)
+        return 0
+
+def DetectionsStart(builder): builder.StartObject(12)
 def Start(builder):
     return DetectionsStart(builder)
 def DetectionsAddSequence(builder, sequence): builder.PrependUint64Slot(0, sequence, 0)
@@ -165,6 +172,9 @@ def AddRows(builder, rows):
 def DetectionsStartRowsVector(builder, numElems): return builder.StartVector(24, numElems, 4)
 def StartRowsVector(builder, numElems):
     return DetectionsStartRowsVector(builder, numElems)
+def DetectionsAddPublishedNs(builder, publishedNs): builder.PrependUint64Slot(11, publishedNs, 0)
+def AddPublishedNs(builder, publishedNs):
+    return DetectionsAddPublishedNs(builder, publishedNs)
 def DetectionsEnd(builder): return builder.EndObject()
 def End(builder):
     return DetectionsEnd(builder)
@@ -190,6 +200,7 @@ class DetectionsT(object):
         self.format = 0  # type: int
         self.clock = 0  # type: int
         self.rows = None  # type: List[appliance.ipc.generated.Detection.DetectionT]
+        self.publishedNs = 0  # type: int
 
     @classmethod
     def InitFromBuf(cls, buf, pos):
@@ -226,6 +237,7 @@ class DetectionsT(object):
                 else:
                     detection_ = appliance.ipc.generated.Detection.DetectionT.InitFromObj(detections.Rows(i))
                     self.rows.append(detection_)
+        self.publishedNs = detections.PublishedNs()
 
     # DetectionsT
     def Pack(self, builder):
@@ -249,5 +261,6 @@ class DetectionsT(object):
         DetectionsAddClock(builder, self.clock)
         if self.rows is not None:
             DetectionsAddRows(builder, rows)
+        DetectionsAddPublishedNs(builder, self.publishedNs)
         detections = DetectionsEnd(builder)
         return detections

@@ -122,7 +122,14 @@ class Frame(object):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(22))
         return o == 0
 
-def FrameStart(builder): builder.StartObject(10)
+    # Frame
+    def PublishedNs(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(24))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint64Flags, o + self._tab.Pos)
+        return 0
+
+def FrameStart(builder): builder.StartObject(11)
 def Start(builder):
     return FrameStart(builder)
 def FrameAddSequence(builder, sequence): builder.PrependUint64Slot(0, sequence, 0)
@@ -158,6 +165,9 @@ def AddData(builder, data):
 def FrameStartDataVector(builder, numElems): return builder.StartVector(1, numElems, 1)
 def StartDataVector(builder, numElems):
     return FrameStartDataVector(builder, numElems)
+def FrameAddPublishedNs(builder, publishedNs): builder.PrependUint64Slot(10, publishedNs, 0)
+def AddPublishedNs(builder, publishedNs):
+    return FrameAddPublishedNs(builder, publishedNs)
 def FrameEnd(builder): return builder.EndObject()
 def End(builder):
     return FrameEnd(builder)
@@ -181,6 +191,7 @@ class FrameT(object):
         self.format = 0  # type: int
         self.clock = 0  # type: int
         self.data = None  # type: List[int]
+        self.publishedNs = 0  # type: int
 
     @classmethod
     def InitFromBuf(cls, buf, pos):
@@ -215,6 +226,7 @@ class FrameT(object):
                     self.data.append(frame.Data(i))
             else:
                 self.data = frame.DataAsNumpy()
+        self.publishedNs = frame.PublishedNs()
 
     # FrameT
     def Pack(self, builder):
@@ -240,5 +252,6 @@ class FrameT(object):
         FrameAddClock(builder, self.clock)
         if self.data is not None:
             FrameAddData(builder, data)
+        FrameAddPublishedNs(builder, self.publishedNs)
         frame = FrameEnd(builder)
         return frame

@@ -138,7 +138,32 @@ class Heartbeat(object):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(18))
         return o == 0
 
-def HeartbeatStart(builder): builder.StartObject(8)
+    # Heartbeat
+    def Histograms(self, j):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(20))
+        if o != 0:
+            x = self._tab.Vector(o)
+            x += flatbuffers.number_types.UOffsetTFlags.py_type(j) * 4
+            x = self._tab.Indirect(x)
+            from appliance.ipc.generated.Histogram import Histogram
+            obj = Histogram()
+            obj.Init(self._tab.Bytes, x)
+            return obj
+        return None
+
+    # Heartbeat
+    def HistogramsLength(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(20))
+        if o != 0:
+            return self._tab.VectorLen(o)
+        return 0
+
+    # Heartbeat
+    def HistogramsIsNone(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(20))
+        return o == 0
+
+def HeartbeatStart(builder): builder.StartObject(9)
 def Start(builder):
     return HeartbeatStart(builder)
 def HeartbeatAddStage(builder, stage): builder.PrependUOffsetTRelativeSlot(0, flatbuffers.number_types.UOffsetTFlags.py_type(stage), 0)
@@ -174,11 +199,18 @@ def AddFacts(builder, facts):
 def HeartbeatStartFactsVector(builder, numElems): return builder.StartVector(4, numElems, 4)
 def StartFactsVector(builder, numElems):
     return HeartbeatStartFactsVector(builder, numElems)
+def HeartbeatAddHistograms(builder, histograms): builder.PrependUOffsetTRelativeSlot(8, flatbuffers.number_types.UOffsetTFlags.py_type(histograms), 0)
+def AddHistograms(builder, histograms):
+    return HeartbeatAddHistograms(builder, histograms)
+def HeartbeatStartHistogramsVector(builder, numElems): return builder.StartVector(4, numElems, 4)
+def StartHistogramsVector(builder, numElems):
+    return HeartbeatStartHistogramsVector(builder, numElems)
 def HeartbeatEnd(builder): return builder.EndObject()
 def End(builder):
     return HeartbeatEnd(builder)
 import appliance.ipc.generated.Counter
 import appliance.ipc.generated.Fact
+import appliance.ipc.generated.Histogram
 import appliance.ipc.generated.SourceHealth
 try:
     from typing import List
@@ -197,6 +229,7 @@ class HeartbeatT(object):
         self.sources = None  # type: List[appliance.ipc.generated.SourceHealth.SourceHealthT]
         self.counters = None  # type: List[appliance.ipc.generated.Counter.CounterT]
         self.facts = None  # type: List[appliance.ipc.generated.Fact.FactT]
+        self.histograms = None  # type: List[appliance.ipc.generated.Histogram.HistogramT]
 
     @classmethod
     def InitFromBuf(cls, buf, pos):
@@ -243,6 +276,14 @@ class HeartbeatT(object):
                 else:
                     fact_ = appliance.ipc.generated.Fact.FactT.InitFromObj(heartbeat.Facts(i))
                     self.facts.append(fact_)
+        if not heartbeat.HistogramsIsNone():
+            self.histograms = []
+            for i in range(heartbeat.HistogramsLength()):
+                if heartbeat.Histograms(i) is None:
+                    self.histograms.append(None)
+                else:
+                    histogram_ = appliance.ipc.generated.Histogram.HistogramT.InitFromObj(heartbeat.Histograms(i))
+                    self.histograms.append(histogram_)
 
     # HeartbeatT
     def Pack(self, builder):
@@ -274,6 +315,14 @@ class HeartbeatT(object):
             for i in reversed(range(len(self.facts))):
                 builder.PrependUOffsetTRelative(factslist[i])
             facts = builder.EndVector()
+        if self.histograms is not None:
+            histogramslist = []
+            for i in range(len(self.histograms)):
+                histogramslist.append(self.histograms[i].Pack(builder))
+            HeartbeatStartHistogramsVector(builder, len(self.histograms))
+            for i in reversed(range(len(self.histograms))):
+                builder.PrependUOffsetTRelative(histogramslist[i])
+            histograms = builder.EndVector()
         HeartbeatStart(builder)
         if self.stage is not None:
             HeartbeatAddStage(builder, stage)
@@ -288,5 +337,7 @@ class HeartbeatT(object):
             HeartbeatAddCounters(builder, counters)
         if self.facts is not None:
             HeartbeatAddFacts(builder, facts)
+        if self.histograms is not None:
+            HeartbeatAddHistograms(builder, histograms)
         heartbeat = HeartbeatEnd(builder)
         return heartbeat

@@ -11,7 +11,7 @@ class Transition(object):
 
     @classmethod
     def SizeOf(cls):
-        return 32
+        return 56
 
     # Transition
     def Init(self, buf, pos):
@@ -29,10 +29,21 @@ class Transition(object):
     def Previous(self): return self._tab.Get(flatbuffers.number_types.Uint8Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(28))
     # Transition
     def State(self): return self._tab.Get(flatbuffers.number_types.Uint8Flags, self._tab.Pos + flatbuffers.number_types.UOffsetTFlags.py_type(29))
+    # Transition
+    def Trace(self, obj):
+        obj.Init(self._tab.Bytes, self._tab.Pos + 30)
+        return obj
 
-def CreateTransition(builder, frameNumber, capturedNs, wallNs, confidence, previous, state):
-    builder.Prep(8, 32)
-    builder.Pad(2)
+
+def CreateTransition(builder, frameNumber, capturedNs, wallNs, confidence, previous, state, trace_traceId, trace_spanId, trace_flags):
+    builder.Prep(8, 56)
+    builder.Pad(1)
+    builder.Prep(1, 25)
+    builder.PrependUint8(trace_flags)
+    for _idx0 in range(8 , 0, -1):
+        builder.PrependUint8(trace_spanId[_idx0-1])
+    for _idx0 in range(16 , 0, -1):
+        builder.PrependUint8(trace_traceId[_idx0-1])
     builder.PrependUint8(state)
     builder.PrependUint8(previous)
     builder.PrependFloat32(confidence)
@@ -41,6 +52,11 @@ def CreateTransition(builder, frameNumber, capturedNs, wallNs, confidence, previ
     builder.PrependUint64(frameNumber)
     return builder.Offset()
 
+import appliance.ipc.generated.TraceContext
+try:
+    from typing import Optional
+except:
+    pass
 
 class TransitionT(object):
 
@@ -52,6 +68,7 @@ class TransitionT(object):
         self.confidence = 0.0  # type: float
         self.previous = 0  # type: int
         self.state = 0  # type: int
+        self.trace = None  # type: Optional[appliance.ipc.generated.TraceContext.TraceContextT]
 
     @classmethod
     def InitFromBuf(cls, buf, pos):
@@ -75,7 +92,9 @@ class TransitionT(object):
         self.confidence = transition.Confidence()
         self.previous = transition.Previous()
         self.state = transition.State()
+        if transition.Trace(appliance.ipc.generated.TraceContext.TraceContext()) is not None:
+            self.trace = appliance.ipc.generated.TraceContext.TraceContextT.InitFromObj(transition.Trace(appliance.ipc.generated.TraceContext.TraceContext()))
 
     # TransitionT
     def Pack(self, builder):
-        return CreateTransition(builder, self.frameNumber, self.capturedNs, self.wallNs, self.confidence, self.previous, self.state)
+        return CreateTransition(builder, self.frameNumber, self.capturedNs, self.wallNs, self.confidence, self.previous, self.state, self.trace.traceId, self.trace.spanId, self.trace.flags)

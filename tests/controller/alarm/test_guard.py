@@ -25,6 +25,7 @@ from appliance.controller.alarm.guard import WAITING_MOST, Guard
 from appliance.controller.alarm.words import AlarmState, Command, Presence, Scene
 from appliance.controller.commands import AlarmCommand
 from appliance.controller.keeper import Keeper
+from appliance.controller.outbox import Acknowledged
 from appliance.controller.statements import Silence
 from appliance.controller.topics import Topics
 from appliance.telemetry import Sparing
@@ -53,7 +54,7 @@ class Said(Silence):
             self.facts[topic] = payload
             self.all.append((topic, payload))
 
-    def event(self, topic: str, payload: Mapping[str, Any], _acknowledged: Callable[[int], None] | None = None) -> None:
+    def event(self, topic: str, payload: Mapping[str, Any], _acknowledged: Acknowledged | None = None) -> None:
         self.all.append((topic, json.dumps(payload)))
 
     def events(self, topic: str = EVENT) -> list[dict[str, Any]]:

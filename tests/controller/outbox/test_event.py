@@ -55,7 +55,7 @@ def test_a_clock_that_was_set_back_makes_nothing_younger_than_new() -> None:
 def test_a_line_brings_the_event_back_as_a_late_one(
     number: int, topic: str, wall_ns: int, payload: dict[str, object]
 ) -> None:
-    line = Event(number, topic, payload, wall_ns, lambda _at_ns: None, in_flight=True).line()
+    line = Event(number, topic, payload, wall_ns, lambda _at_ns, _is_prompt: None, in_flight=True).line()
     assert "\n" not in line
     assert from_line(line) == Event(number, topic, payload, wall_ns, late=True)
 

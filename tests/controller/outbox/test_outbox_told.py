@@ -74,7 +74,7 @@ def test_with_a_disk_that_takes_nothing_an_alarm_goes_out_live(
 
     async def script(said: Statements, outbox: Outbox) -> None:
         await until(lambda: said._loop.time() > said._settled_at)
-        said.event(TOPIC, {"number": 1}, arrived.append)
+        said.event(TOPIC, {"number": 1}, lambda at_ns, _is_prompt: arrived.append(at_ns))
         await until(lambda: arrived)
         assert not outbox.events
         assert "No space left" in problem(outbox)
@@ -84,13 +84,13 @@ def test_with_a_disk_that_takes_nothing_an_alarm_goes_out_live(
 
 
 def test_the_wait_for_home_assistant_to_subscribe_is_no_alarm_latency(house: House, broker: Broker) -> None:
-    arrived: list[int] = []
+    prompt: list[bool] = []
 
     async def script(said: Statements, outbox: Outbox) -> None:
         await until(lambda: said.connected)
-        said.event(TOPIC, {}, arrived.append)
+        said.event(TOPIC, {}, lambda _at_ns, is_prompt: prompt.append(is_prompt))
         assert not any(event.in_flight for event in outbox.events.values())
         await until(lambda: not outbox.events)
 
     say(house, broker, script)
-    assert not arrived
+    assert prompt == [False]

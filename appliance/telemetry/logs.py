@@ -1,17 +1,24 @@
-"""Logs: one line per fact, on stderr, the same from every stage. (Traces and metrics join here in a later version.)."""
+"""Logs: one line per fact, on stderr, the same from every stage, as text or as JSON.
+
+A line's camera, incident and trace travel in `extra`: camera, incident, trace_id.
+"""
 
 from __future__ import annotations
 
 import atexit
+import datetime as dt
+import json
 import logging
 import logging.handlers
 import queue
 import sys
 import time
-from collections import deque
+from typing import Literal
 
 LINES_KEPT = 1000
 LAST_WORDS_S = 0.5
+SUBJECTS = ("camera", "incident", "trace_id")
+"""What a line may be about, beside its stage."""
 
 
 class RepeatedFault:
@@ -19,9 +26,11 @@ class RepeatedFault:
 
     REASONS_MOST = 8
 
-    def __init__(self, log: logging.Logger, what: str) -> None:
+    def __init__(self, log: logging.Logger, what: str, **subjects: str) -> None:
+        """`subjects` are those of its lines: camera, incident, trace_id."""
         self._log = log
         self._what = what
+        self._subjects = subjects
         self._since: float | None = None
         self._told: set[str] = set()
 
@@ -33,11 +42,12 @@ class RepeatedFault:
             self._told.add(text)
         if self._since is None:
             self._since = time.monotonic()
-        self._log.log(level, "%s: %s", self._what, reason)
+        self._log.log(level, "%s: %s", self._what, reason, extra=self._subjects)
 
     def heal(self) -> None:
         if self._since is not None:
-            self._log.info("%s: well again after %.0f s", self._what, time.monotonic() - self._since)
+            lasted_s = time.monotonic() - self._since
+            self._log.info("%s: well again after %.0f s", self._what, lasted_s, extra=self._subjects)
             self._since = None
             self._told.clear()
 
@@ -53,13 +63,13 @@ class Sparing:
         self._since = float("-inf")
         self._said = self._unsaid = 0
 
-    def warning(self, text: str, *values: object) -> None:
-        self._say(logging.WARNING, text, *values)
+    def warning(self, text: str, *values: object, **subjects: str) -> None:
+        self._say(logging.WARNING, text, values, subjects)
 
-    def info(self, text: str, *values: object) -> None:
-        self._say(logging.INFO, text, *values)
+    def info(self, text: str, *values: object, **subjects: str) -> None:
+        self._say(logging.INFO, text, values, subjects)
 
-    def _say(self, level: int, text: str, *values: object) -> None:
+    def _say(self, level: int, text: str, values: tuple[object, ...], subjects: dict[str, str]) -> None:
         now = time.monotonic()
         if now - self._since >= self.WINDOW_S:
             if self._unsaid:
@@ -67,7 +77,7 @@ class Sparing:
             self._since, self._said, self._unsaid = now, 0, 0
         if self._said < self.MOST:
             self._said += 1
-            self._log.log(level, text, *values)
+            self._log.log(level, text, *values, extra=subjects)
         else:
             self._unsaid += 1
             if self._unsaid == 1:
@@ -90,13 +100,51 @@ class _NeverWaits(logging.handlers.QueueHandler):
                 logging.getLogger(__name__).warning("%d log lines were dropped: nobody read them", lines)
 
 
-def set_up_logs(process: str, level: str) -> None:
+class TextFormatter(logging.Formatter):
+    """For people. The camera is in the words; the incident and the trace follow them."""
+
+    def __init__(self, process: str) -> None:
+        super().__init__(
+            f"%(asctime)s.%(msecs)03d %(levelname)-7s {process}: %(message)s%(about)s", "%Y-%m-%d %H:%M:%S"
+        )
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 -- logging's own name
+        """Return the line without its traceback."""
+        named = {"incident": "incident", "trace_id": "trace"}
+        about = [f"{word} {value}" for name, word in named.items() if (value := getattr(record, name, ""))]
+        record.about = f" [{', '.join(about)}]" if about else ""
+        return super().formatMessage(record)
+
+
+class JsonFormatter(logging.Formatter):
+    """For programs: one JSON object a line. A traceback is in its message, where the queue has put it."""
+
+    def __init__(self, process: str) -> None:
+        super().__init__()
+        stage, _, self._camera = process.partition(".")
+        self._stage = stage
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line. `timestamp` is UTC."""
+        moment = dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="milliseconds")
+        fields = {
+            "timestamp": moment,
+            "level": record.levelname.lower(),
+            "stage": self._stage,
+            "camera": self._camera,
+            "message": record.getMessage(),
+        }
+        fields |= {name: value for name in SUBJECTS if (value := getattr(record, name, ""))}
+        return json.dumps({name: value for name, value in fields.items() if value}, ensure_ascii=False)
+
+
+_FORMATTERS: dict[str, type[TextFormatter | JsonFormatter]] = {"text": TextFormatter, "json": JsonFormatter}
+
+
+def set_up_logs(process: str, level: str, form: Literal["text", "json"] = "text") -> None:
     """Log this process's lines under its stage's name. No caller ever waits for whoever reads them."""
     handler = logging.StreamHandler(sys.stderr)
-    formatter = logging.Formatter(
-        f"%(asctime)s.%(msecs)03d %(levelname)-7s {process}: %(message)s", "%Y-%m-%d %H:%M:%S"
-    )
-    handler.setFormatter(formatter)
+    handler.setFormatter(_FORMATTERS[form](process))
     lines: queue.Queue[logging.LogRecord] = queue.Queue(LINES_KEPT)
     listener = logging.handlers.QueueListener(lines, handler)
     listener.start()
@@ -115,27 +163,3 @@ def _finish(lines: queue.Queue[logging.LogRecord]) -> None:
     while not lines.empty() and time.monotonic() < deadline:
         time.sleep(0.005)
     time.sleep(0.005)  # the line in the listener's hands
-
-
-class Rate:
-    """Events per second over the last few seconds, measured."""
-
-    def __init__(self, window_s: float = 5.0) -> None:
-        self._window_s = window_s
-        self._times: deque[float] = deque()
-
-    def count(self) -> None:
-        self._times.append(time.monotonic())
-        self._forget()
-
-    @property
-    def per_second(self) -> float:
-        """Intervals over the time they took; 0 with fewer than two events in the window."""
-        self._forget()
-        if len(self._times) < 2:
-            return 0.0
-        return (len(self._times) - 1) / max(self._times[-1] - self._times[0], 1e-6)
-
-    def _forget(self) -> None:
-        while self._times and self._times[0] < time.monotonic() - self._window_s:
-            self._times.popleft()

@@ -1,0 +1,280 @@
+"""To an OpenTelemetry collector: where it is, and spans and figures on their way there, from threads of their own.
+
+The SDK loads in those threads, and only where a collector is set. Whatever the collector does (away, slow, refusing),
+nobody here waits for it: what does not fit is dropped, oldest first, and counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import threading
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from appliance import __version__
+from appliance.telemetry.logs import RepeatedFault
+from appliance.telemetry.tracing import NO_PARENT, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from appliance.config import Settings
+
+log = logging.getLogger(__name__)
+
+WAITING_MOST = 4096
+"""Spans on their way to the SDK, whose own queue (OTEL_BSP_MAX_QUEUE_SIZE, 2048) is behind it."""
+GOODBYE_S = 1.0
+"""For what is still on its way when the process ends."""
+REASON_MOST = 300
+_GRPC_PORT = 4317
+_RETRY = re.compile(r",? retrying in [\d.]+ ?s\.?")
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """Where the collector is, and how it is spoken to. What is None here the SDK takes from the OTEL_* variables."""
+
+    endpoint: str | None
+    protocol: str
+    headers: Mapping[str, str] | None
+    ca_file: str | None
+    told: str
+    """The address, for people."""
+
+    def exporter(self, signal: str) -> Any:
+        """Return the SDK's exporter of this signal, "traces" or "metrics". OSError: no certificate."""
+        of_traces = signal == "traces"
+        settings: dict[str, Any] = {}
+        if self.headers is not None:
+            settings["headers"] = self.headers
+        if self.protocol == "grpc":
+            from opentelemetry.exporter.otlp.proto.grpc import metric_exporter as grpc_metrics
+            from opentelemetry.exporter.otlp.proto.grpc import trace_exporter as grpc_traces
+
+            if self.endpoint is not None:
+                settings["endpoint"] = self.endpoint
+            if self.ca_file is not None:
+                import grpc
+
+                settings["credentials"] = grpc.ssl_channel_credentials(Path(self.ca_file).read_bytes())
+            return (
+                grpc_traces.OTLPSpanExporter(**settings) if of_traces else grpc_metrics.OTLPMetricExporter(**settings)
+            )
+        from opentelemetry.exporter.otlp.proto.http import metric_exporter as http_metrics
+        from opentelemetry.exporter.otlp.proto.http import trace_exporter as http_traces
+
+        if self.endpoint is not None:
+            settings["endpoint"] = f"{self.endpoint.rstrip('/')}/v1/{signal}"
+        if self.ca_file is not None:
+            settings["certificate_file"] = self.ca_file
+        return http_traces.OTLPSpanExporter(**settings) if of_traces else http_metrics.OTLPMetricExporter(**settings)
+
+
+def collector(settings: Settings, environ: Mapping[str, str], signal: str = "traces") -> Collector | None:
+    """Return the collector for this signal, None where none is set. Settings go before variables."""
+    telemetry, name = settings.telemetry, signal.upper()
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return None
+    if environ.get(f"OTEL_{name}_EXPORTER", "otlp").strip().lower() not in ("", "otlp"):
+        return None  # none: the operator wants no such signal; we have no other exporter
+    own = environ.get(f"OTEL_EXPORTER_OTLP_{name}_ENDPOINT", "")
+    endpoint = telemetry.otlp_endpoint or own or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+    if not endpoint:
+        return None
+    protocol: str = telemetry.otlp_protocol
+    said = environ.get(f"OTEL_EXPORTER_OTLP_{name}_PROTOCOL") or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+    with contextlib.suppress(ValueError):
+        if protocol == "auto":
+            protocol = "grpc" if urlsplit(endpoint).port == _GRPC_PORT else "http/protobuf"
+            protocol = said if said in ("grpc", "http/protobuf") else protocol
+    headers = None
+    if telemetry.otlp_headers is not None:
+        pairs = (header.partition("=") for header in telemetry.otlp_headers.get_secret_value().split(","))
+        headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+    ca_file = str(telemetry.otlp_ca_file) if telemetry.otlp_ca_file is not None else None
+    return Collector(telemetry.otlp_endpoint, protocol, headers, ca_file, f"{_without_login(endpoint)} ({protocol})")
+
+
+def share(settings: Settings, environ: Mapping[str, str]) -> float:
+    """Return the share of all traces that is delivered: the settings', or what OTEL_TRACES_SAMPLER says."""
+    if settings.telemetry.trace_share:
+        return settings.telemetry.trace_share
+    sampler = environ.get("OTEL_TRACES_SAMPLER", "").strip().lower().removeprefix("parentbased_")
+    if sampler == "traceidratio":
+        with contextlib.suppress(ValueError):
+            return min(1.0, max(0.0, float(environ.get("OTEL_TRACES_SAMPLER_ARG", "1"))))
+    return 1.0 if sampler in ("always_on", "traceidratio") else 0.0
+
+
+def resource(settings: Settings, stage: str) -> Any:
+    """Return what the SDK says of who is speaking; OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME go before it."""
+    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+
+    ours = Resource.create(
+        {
+            "service.name": f"porchlight-{stage.partition('.')[0]}" if stage else "porchlight",
+            "service.namespace": "porchlight",
+            "service.instance.id": settings.instance,
+            "service.version": __version__,
+        }
+    )
+    return ours.merge(OTELResourceDetector().detect())
+
+
+class Delivery:
+    """Takes one process's spans to the collector. Calling it never waits."""
+
+    def __init__(self, to: Collector, settings: Settings, stage: str) -> None:
+        self._to = to
+        self._settings = settings
+        self._stage = stage
+        self._waiting: deque[Span] = deque(maxlen=WAITING_MOST)
+        self._come = threading.Event()
+        self._is_closed = False
+        self.on_lost: Callable[[], object] = lambda: None
+        """Called for each span that gave way to a newer one."""
+        self._thread = threading.Thread(target=self._work, name="traces", daemon=True)
+        self._thread.start()
+
+    def __call__(self, span: Span) -> None:
+        """Send it, when there is time."""
+        if len(self._waiting) == WAITING_MOST:
+            self.on_lost()
+        self._waiting.append(span)
+        self._come.set()
+
+    def close(self, seconds: float = GOODBYE_S) -> None:
+        """Give what is on its way so long."""
+        self._is_closed = True
+        self._come.set()
+        self._thread.join(seconds)
+
+    def _work(self) -> None:
+        try:
+            pipeline = _Pipeline(self._to, self._settings, self._stage)
+        except Exception as error:  # noqa: BLE001 -- whatever is wrong there, nobody else suffers
+            log.error("no traces: %s cannot be spoken to: %s", self._to.told, error)  # noqa: TRY400
+            return
+        while not self._is_closed:
+            self._come.wait()  # a daemon's wait: it ends with the process
+            self._come.clear()
+            while self._waiting:
+                pipeline.send(self._waiting.popleft())
+        pipeline.close()
+
+
+class _Pipeline:
+    """The SDK's: our spans become its own, under the ids that they have."""
+
+    def __init__(self, to: Collector, settings: Settings, stage: str) -> None:
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        from opentelemetry.sdk.trace.id_generator import IdGenerator
+        from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+
+        class Ids(IdGenerator):
+            trace = span = 0
+
+            def generate_trace_id(self) -> int:
+                return self.trace
+
+            def generate_span_id(self) -> int:
+                return self.span
+
+        self._api = trace
+        self._ids = Ids()
+        provider = TracerProvider(
+            sampler=ALWAYS_ON,  # what is not to be delivered never comes here
+            resource=resource(settings, stage),
+            id_generator=self._ids,
+            shutdown_on_exit=False,
+        )
+        provider.add_span_processor(BatchSpanProcessor(_watched(to.exporter("traces"), SdkLog(to))))
+        self._provider = provider
+        self._tracer = provider.get_tracer("porchlight", __version__)
+
+    def send(self, span: Span) -> None:
+        api = self._api
+        self._ids.trace = int.from_bytes(span.context.trace_id)
+        self._ids.span = int.from_bytes(span.context.span_id)
+        above = api.INVALID_SPAN
+        if span.parent != NO_PARENT:
+            parent, flags = int.from_bytes(span.parent), api.TraceFlags(api.TraceFlags.SAMPLED)
+            above = api.NonRecordingSpan(api.SpanContext(self._ids.trace, parent, is_remote=True, trace_flags=flags))
+        made = self._tracer.start_span(
+            span.name,
+            context=api.set_span_in_context(above),
+            kind=api.SpanKind.PRODUCER if "messaging.system" in span.attributes else api.SpanKind.INTERNAL,
+            attributes={
+                name if "." in name else f"porchlight.{name}": value
+                for name, value in span.attributes.items()
+                if value != ""
+            },
+            start_time=span.start_ns,
+        )
+        made.end(max(span.start_ns, span.end_ns))
+
+    def close(self) -> None:
+        self._provider.shutdown()
+
+
+class SdkLog(logging.Handler):
+    """What the SDK says of an exporter's failures is told once, and not with every batch; never a header's value."""
+
+    def __init__(self, to: Collector) -> None:
+        super().__init__(logging.WARNING)
+        self._fault = RepeatedFault(log, f"OpenTelemetry collector {to.told}")
+        self._secrets = [value for value in (to.headers or {}).values() if value]
+        self._last = ""
+        sdk = logging.getLogger("opentelemetry")
+        sdk.propagate = False
+        sdk.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = _RETRY.sub("", record.getMessage())
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        self._last = text[:REASON_MOST]
+        log.debug("OpenTelemetry: %s", self._last)
+
+    def note(self, *, is_well: bool) -> None:
+        """Note whether the collector has taken something."""
+        if is_well:
+            self._fault.heal()
+        else:
+            self._fault.report(self._last or "takes nothing")
+
+
+def _watched(exporter: Any, sdk_log: SdkLog) -> Any:
+    """Return the exporter of spans, with its results noted."""
+    from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+    class Watched(SpanExporter):
+        def export(self, spans: Any) -> Any:
+            result = exporter.export(spans)
+            sdk_log.note(is_well=result is SpanExportResult.SUCCESS)
+            return result
+
+        def shutdown(self) -> None:
+            exporter.shutdown()
+
+        def force_flush(self, timeout_millis: int = 30000) -> bool:
+            return bool(exporter.force_flush(timeout_millis))
+
+    return Watched()
+
+
+def _without_login(address: str) -> str:
+    try:
+        parts = urlsplit(address)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "(no address)"
+    return f"{parts.scheme}://{parts.hostname or ''}{port}"
