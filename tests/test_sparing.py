@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from appliance import telemetry
-from appliance.telemetry import Sparing
+from appliance.telemetry import Sparing, logs
 
 MORE = "more of these come in than are told here; the others are counted for a minute"
 
@@ -26,7 +25,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     one = Clock()
     with monkeypatch.context() as patched:
-        patched.setattr(telemetry, "time", one)
+        patched.setattr(logs, "time", one)
         yield one
 
 

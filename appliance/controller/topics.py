@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from appliance.mqtt import base_topic, camera_topic, picture_status_topic
+from appliance.mqtt import base_topic, camera_topic, picture_status_topic, status_topic
 
 _RETAINED = (
     "status", "connectivity", "person", "person_count", "last_seen", "state", "latency", "last_person",
@@ -21,7 +21,7 @@ class Topics:
     @property
     def status(self) -> str:
         """Online / offline: the controller's last will."""
-        return self._hub("status")
+        return status_topic(self.instance)
 
     @property
     def health(self) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from appliance.gateway.last_person import LastPerson
 from appliance.gateway.picture import reduced
 from appliance.messages import Mode
-from appliance.mqtt import ONLINE, Connection, camera_topic, install_id, picture_status_topic
+from appliance.mqtt import ONLINE, Connection, camera_topic, install_id, picture_status_topic, status_topic
 from appliance.telemetry import RepeatedFault
 
 if TYPE_CHECKING:
@@ -55,6 +55,12 @@ class Bridge:
 
     @property
     def connected(self) -> bool:
+        return self._connection.connected
+
+    def say_of_controller(self, word: str) -> bool:
+        """Say on the controller's own topic that it is online or offline; return whether that was possible."""
+        if self._connection.connected:
+            self._connection.publish(status_topic(self._settings.instance), word, retain=True)
         return self._connection.connected
 
     def start(self) -> None:

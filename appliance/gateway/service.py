@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
@@ -15,6 +16,8 @@ from appliance.gateway.bridge import Bridge
 from appliance.gateway.live import Live
 from appliance.gateway.metrics import Reporter
 from appliance.gateway.web import Web
+from appliance.gateway.witness import Witness
+from appliance.ipc.heartbeat import read_heartbeats
 from appliance.messages import Health
 from appliance.roster import Roster
 from appliance.stage import StageRefusedError
@@ -35,59 +38,73 @@ PREDECESSOR_S = 3.0
 
 def run(context: StageContext) -> None:
     """Serve until told to stop. StageRefusedError: the address cannot be listened on."""
-    asyncio.run(_serve(context))
+    asyncio.run(_Gateway(context).serve())
 
 
-async def _serve(context: StageContext) -> None:
-    settings = context.settings
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_reader(context.stop.fileno(), stopped.set)
-    lives: dict[str, Live] = {}
-    roster = Roster(partial(Live.attached, context.folder, tracer=context.tracer), Live.close)
-    roster.follow(settings.cameras)
-    lives.update(_by_id(roster))
-    runner = web.AppRunner(
-        Web(settings, context.folder, lives).application(), access_log=None, shutdown_timeout=SHUTDOWN_S
-    )
-    await runner.setup()
-    bridge = Bridge(settings) if settings.mqtt.enabled else None
-    to = collector(settings, os.environ, "metrics")
-    reporter = Reporter(to, settings, context.folder) if to is not None else None
-    try:
-        address = await _listen(runner, settings.gateway.host, settings.gateway.port)
-        log.info("live view at %s", address)
-        context.pulse.facts["address"] = address
-        context.pulse.health = Health.RUNNING
-        if bridge is not None:
-            bridge.start()
-            bridge.follow(roster)
-        while not stopped.is_set():
-            edited = context.edited()
-            if roster.retry() if edited is None else roster.follow(edited.cameras):
-                for gone in lives.keys() - _by_id(roster).keys():
-                    context.pulse.forget(gone)
-                lives.clear()
-                lives.update(_by_id(roster))
-                if bridge is not None:
-                    bridge.follow(roster)
-            counters = context.pulse.counters
-            counters.update({f"viewers.{name}": live.viewers for name, live in lives.items()})
+class _Gateway:
+    """The cameras' live pictures, the web server, and what goes to the broker and to a collector."""
+
+    def __init__(self, context: StageContext) -> None:
+        self._context = context
+        self._lives: dict[str, Live] = {}
+        self._roster = Roster(partial(Live.attached, context.folder, tracer=context.tracer), Live.close)
+
+    async def serve(self) -> None:
+        context, settings = self._context, self._context.settings
+        stopped = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(context.stop.fileno(), stopped.set)
+        self._roster.follow(settings.cameras)
+        self._lives.update(_by_id(self._roster))
+        application = Web(settings, context.folder, self._lives).application()
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN_S)
+        await runner.setup()
+        bridge = Bridge(settings) if settings.mqtt.enabled else None
+        witness = Witness(bridge.say_of_controller, loop.time()) if bridge is not None else None
+        to = collector(settings, os.environ, "metrics")
+        reporter = Reporter(to, settings, context.folder) if to is not None else None
+        try:
+            address = await _listen(runner, settings.gateway.host, settings.gateway.port)
+            log.info("live view at %s", address)
+            context.pulse.facts["address"] = address
+            context.pulse.health = Health.RUNNING
             if bridge is not None:
-                counters["mqtt_connected"], counters["mqtt_connections"] = bridge.connected, bridge.connections
-            context.pulse.beat()
-            try:
-                await asyncio.wait_for(stopped.wait(), BEAT_S)
-            except TimeoutError:
-                continue
-    finally:
-        loop.remove_reader(context.stop.fileno())
-        if reporter is not None:
-            await asyncio.to_thread(reporter.close)
+                bridge.start()
+                bridge.follow(self._roster)
+            while not stopped.is_set():
+                self._follow_settings(bridge)
+                self._count(bridge)
+                if witness is not None:
+                    witness.look(read_heartbeats(context.folder), loop.time())
+                context.pulse.beat()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stopped.wait(), BEAT_S)
+        finally:
+            loop.remove_reader(context.stop.fileno())
+            if reporter is not None:
+                await asyncio.to_thread(reporter.close)
+            if bridge is not None:
+                await bridge.stop()
+            await runner.cleanup()
+            self._roster.close()
+
+    def _follow_settings(self, bridge: Bridge | None) -> None:
+        edited = self._context.edited()
+        if not (self._roster.retry() if edited is None else self._roster.follow(edited.cameras)):
+            return
+        there = _by_id(self._roster)
+        for gone in self._lives.keys() - there.keys():
+            self._context.pulse.forget(gone)
+        self._lives.clear()
+        self._lives.update(there)
         if bridge is not None:
-            await bridge.stop()
-        await runner.cleanup()
-        roster.close()
+            bridge.follow(self._roster)
+
+    def _count(self, bridge: Bridge | None) -> None:
+        counters = self._context.pulse.counters
+        counters.update({f"viewers.{name}": live.viewers for name, live in self._lives.items()})
+        if bridge is not None:
+            counters["mqtt_connected"], counters["mqtt_connections"] = bridge.connected, bridge.connections
 
 
 def _by_id(lives: Iterable[Live]) -> dict[str, Live]:

@@ -3,7 +3,7 @@
 from appliance.mqtt.clients import OFFLINE
 from appliance.mqtt.connection import NO_ROOM, ONLINE, Connection
 from appliance.mqtt.identity import install_id
-from appliance.mqtt.topics import base_topic, camera_topic, picture_status_topic
+from appliance.mqtt.topics import base_topic, camera_topic, picture_status_topic, status_topic
 
 __all__ = [
     "NO_ROOM",
@@ -14,4 +14,5 @@ __all__ = [
     "camera_topic",
     "install_id",
     "picture_status_topic",
+    "status_topic",
 ]

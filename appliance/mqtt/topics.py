@@ -8,6 +8,11 @@ def base_topic(instance: str) -> str:
     return f"porchlight/{instance}"
 
 
+def status_topic(instance: str) -> str:
+    """Return where the controller is online or offline: its last will, and the gateway's word where it hangs."""
+    return f"{base_topic(instance)}/status"
+
+
 def picture_status_topic(instance: str) -> str:
     """Return where the picture bridge is online or offline: its last will, which the controller's discovery names."""
     return f"{base_topic(instance)}/picture/status"

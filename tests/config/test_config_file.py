@@ -7,6 +7,9 @@ import pytest
 from appliance.config import ConfigError, Settings, load
 
 GOOD = "0123456789abcdef"
+TELEMETRY = (
+    "log_level, log_format, otlp_endpoint, otlp_protocol, otlp_headers, otlp_ca_file, trace_share, trace_url"
+)
 
 
 @pytest.fixture
@@ -88,7 +91,8 @@ def test_without_a_file_the_defaults_hold() -> None:
         ),
         (
             "telemetry: loud\n",
-            ('1: telemetry: is the text "loud"; write "name: value" lines below it, indented; known are log_level'),
+            '1: telemetry: is the text "loud"; write "name: value" lines below it, indented; known are '
+            f"{TELEMETRY}",
         ),
     ],
 )
@@ -113,7 +117,7 @@ def test_a_value_that_does_not_fit_is_told_with_its_line_and_its_range(file: Pat
             "host: a\n",
             '1: host: is no setting of Porchlight; "host" belongs below "mqtt:" or "gateway:", indented',
         ),
-        ("telemetry:\n  x: 1\n", "2: telemetry.x: is no setting of Porchlight; known here are log_level"),
+        ("telemetry:\n  x: 1\n", f"2: telemetry.x: is no setting of Porchlight; known here are {TELEMETRY}"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_one_that_was_meant(file: Path, text: str, said: str) -> None:

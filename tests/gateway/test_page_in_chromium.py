@@ -6,16 +6,27 @@ import asyncio
 import contextlib
 import shutil
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.async_api import async_playwright, expect
 
-from appliance.config import Camera, Gateway, Settings, Zone
+from appliance.config import Camera, Gateway, Settings, Telemetry, Zone
 from appliance.gateway.live import Live
 from appliance.gateway.web import Web
 from appliance.ipc.heartbeat import HeartbeatFile
-from appliance.messages import CameraState, Health, Heartbeat, Mode, SentryState, SourceHealth
+from appliance.messages import (
+    NO_TRACE,
+    CameraState,
+    Health,
+    Heartbeat,
+    Mode,
+    SentryState,
+    SourceHealth,
+    TraceContext,
+    Transition,
+)
 from tests.end_to_end.chromium import FLAGS, REPORTS
 from tests.gateway.conftest import a_frame, a_jpeg, found_in
 from tests.gateway.test_web import LikeTheStage
@@ -71,7 +82,8 @@ class House:
 async def looking(
     folder: RunFolder, stages: Callable[[str], Stages], **options: Any
 ) -> AsyncIterator[tuple[House, Page]]:
-    settings = Settings(instance="home", cameras=CAMERAS, gateway=Gateway())
+    telemetry = Telemetry(trace_url="http://jaeger.example/trace/{trace_id}")
+    settings = Settings(instance="home", cameras=CAMERAS, gateway=Gateway(), telemetry=telemetry)
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("not here: chromium (Debian: chromium)")
@@ -184,3 +196,17 @@ async def test_zones_waiting_refusals_and_shortages_are_told(house: House, page:
     await keep(page, "page-told")
     house.more = {}
     await expect(page.get_by_test_id("shortage")).to_be_hidden(timeout=PATIENCE_MS)
+
+
+@in_browser
+async def test_a_visit_leads_to_the_trace_of_what_decided_it(house: House, page: Page) -> None:
+    trace = TraceContext.of(bytes(range(16)), bytes(8), 2)
+    came = Transition(SentryState.VALIDATION, SentryState.TRACKING, 7, 1, time.time_ns(), 0.9, trace)
+    left = replace(came, previous=SentryState.TRACKING, state=SentryState.STANDBY, trace=NO_TRACE)
+    house.states["porch"] = CameraState(known=True, transitions=(came, left))
+    lines = page.get_by_test_id("transitions-porch").get_by_role("listitem")
+    await expect(lines).to_have_count(2, timeout=PATIENCE_MS)
+    why = lines.nth(1).get_by_role("link", name="Why?")
+    await expect(why).to_have_attribute("href", f"http://jaeger.example/trace/{bytes(range(16)).hex()}")
+    await expect(lines.nth(0).get_by_role("link")).to_have_count(0)
+    await keep(page, "page-why")

@@ -79,7 +79,11 @@ export class CameraCard {
     part('.picture').classList.toggle('faulty', Boolean(fault));
     if (picture.ratio) this.element.style.setProperty('--ratio', picture.ratio.toFixed(4));
 
-    const told = visits(camera.transitions ?? []).map((visit) => ({ ...visit, time: timeOf(visit.at) }));
+    const told = visits(camera.transitions ?? []).map((visit) => ({
+      ...visit,
+      time: timeOf(visit.at),
+      link: visit.trace && camera.trace_url?.replace('{trace_id}', visit.trace),
+    }));
     fill(part('.visits ol'), told.length ? told : [{ kind: 'empty', words: 'Nobody came yet.' }], visitLine);
   }
 
@@ -102,11 +106,18 @@ export class CameraCard {
   }
 }
 
-function visitLine({ kind, words, at, time, extra }) {
+function visitLine({ kind, words, at, time, extra, trace, link }) {
   if (!time) return make('li', { className: kind }, words);
   const when = make('span', {}, make('time', { dateTime: new Date(at).toISOString() }, time));
   if (extra) when.append(make('small', {}, ` · ${extra}`));
+  if (trace) when.append(' ', why(trace, link));
   return make('li', { className: kind }, `${words} `, when);
+}
+
+/** The way to what led to it: a link where traces can be seen, else the trace's id to look it up by. */
+function why(trace, link) {
+  if (!link) return make('small', { className: 'trace', title: `Trace ${trace}` }, trace.slice(0, 8));
+  return make('a', { className: 'trace', href: link, target: '_blank', rel: 'noopener', title: `Trace ${trace}` }, 'Why?');
 }
 
 function figures({ fps, latency_ms: latency, queue_ms: queue }, state) {

@@ -57,7 +57,7 @@ function show(status) {
       cards.set(camera.id, card);
       at('cameras').append(card.element);
     }
-    cards.get(camera.id).update(camera);
+    cards.get(camera.id).update({ ...camera, trace_url: status.trace_url });
   }
   document.body.classList.toggle('single-page', cards.size === 1);
   at('cameras').classList.toggle('single', cards.size === 1);

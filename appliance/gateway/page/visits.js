@@ -2,8 +2,8 @@
 export function visits(transitions) {
   const told = [];
   let cameAt = null;
-  const tell = (kind, words, at, extra = '') => told.unshift({ kind, words, at, extra });
-  for (const { state, previous_state: before, wall_ms: at, confidence } of transitions) {
+  for (const { state, previous_state: before, wall_ms: at, confidence, trace_id: trace } of transitions) {
+    const tell = (kind, words, time, extra = '') => told.unshift({ kind, words, at: time, extra, trace });
     if (state === 'tracking') {
       tell('came', 'Somebody came', at, confidence ? `${Math.round(confidence * 100)} %` : '');
       cameAt = at;

@@ -78,6 +78,9 @@ class Clock:
     def time_ns(self) -> int:
         return self.now_ns
 
+    def monotonic_ns(self) -> int:
+        return self.now_ns - NOON
+
 
 @dataclass
 class Work:
