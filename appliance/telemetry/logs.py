@@ -153,7 +153,7 @@ def set_up_logs(process: str, level: str, form: Literal["text", "json"] = "text"
     atexit.register(_finish, lines)
     root.setLevel(level.upper())
     # What libraries say of their daily work is no fact of ours.
-    for noisy in ("aiohttp.access", "asyncio", "libav"):
+    for noisy in ("aiohttp.access", "asyncio", "libav", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

@@ -7,9 +7,7 @@ import pytest
 from appliance.config import ConfigError, Settings, load
 
 GOOD = "0123456789abcdef"
-TELEMETRY = (
-    "log_level, log_format, otlp_endpoint, otlp_protocol, otlp_headers, otlp_ca_file, trace_share, trace_url"
-)
+TELEMETRY = "log_level, log_format, otlp_endpoint, otlp_protocol, otlp_headers, otlp_ca_file, trace_share, trace_url"
 
 
 @pytest.fixture
@@ -91,8 +89,7 @@ def test_without_a_file_the_defaults_hold() -> None:
         ),
         (
             "telemetry: loud\n",
-            '1: telemetry: is the text "loud"; write "name: value" lines below it, indented; known are '
-            f"{TELEMETRY}",
+            f'1: telemetry: is the text "loud"; write "name: value" lines below it, indented; known are {TELEMETRY}',
         ),
     ],
 )

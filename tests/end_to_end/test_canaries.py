@@ -52,6 +52,13 @@ class Refusing(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
+    def do_POST(self) -> None:
+        """A collector that repeats what it was sent."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(403, f"no {self.headers.get('Authorization', '')}")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     def log_message(self, *_: object) -> None: ...
 
 
@@ -89,7 +96,12 @@ def settings(canaries: Canaries, camera: int, broker: int) -> dict[str, Any]:
         "mqtt": {"host": "127.0.0.1", "port": broker, "username": "porch", "password": canaries["mqtt.password"]},
         "gateway": {"token": canaries["gateway.token"]},
         "alarm": {"pin": hash_pin(PIN)},
-        "telemetry": {"log_level": "debug"},
+        "telemetry": {
+            "log_level": "debug",
+            "otlp_endpoint": f"http://127.0.0.1:{camera}",
+            "otlp_headers": f"authorization=Bearer {canaries['otlp_headers']},x-tenant=home",
+            "trace_share": 1.0,
+        },
     }
 
 
@@ -125,6 +137,7 @@ def test_no_credential_is_told_whatever_goes_wrong(
     wait_for("the broker refuses", PATIENCE_S, lambda: "refuses us" in log())
     wait_for("the RTSP camera fails", PATIENCE_S, lambda: "nothing answers at this port" in log())
     wait_for("the HTTP camera fails", PATIENCE_S, lambda: "refuses the user or the password" in log())
+    wait_for("the collector refuses", PATIENCE_S, lambda: "OpenTelemetry collector" in log() and "403" in log())
     wait_for("the page is served", PATIENCE_S, lambda: home.get("/readyz")[0] == 200)
     home.get(f"/api/status?token={canaries['a wrong token']}")
     told_by_page = ask(home, "/api/status", canaries["gateway.token"]) + ask(home, "/", canaries["gateway.token"])

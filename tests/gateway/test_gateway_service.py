@@ -178,7 +178,7 @@ def test_a_running_gateway_says_where_it_listens_answers_there_and_leaves_nothin
     heard = given.pulse.file
     assert isinstance(heard, Heard)
     beat = heard.running()
-    assert beat.counters == {"viewers": 0}
+    assert beat.counters["viewers.porch"] == 0
     with urllib.request.urlopen(beat.facts["address"] + "readyz", timeout=PATIENCE_S) as answer:
         assert json.load(answer) == {"ready": True}
     with socket.create_connection(("127.0.0.1", int(beat.facts["address"].rsplit(":")[-1].strip("/")))):

@@ -599,6 +599,7 @@ async def test_status_tells_what_the_stages_say(folder: RunFolder, porch: Stages
                 "wall_ms": 1_700_000_000_123,
                 "frame_number": 812,
                 "confidence": 0.877,
+                "trace_id": None,
             }
         ],
     }

@@ -280,7 +280,7 @@ def test_an_alarm_that_is_acknowledged_after_its_camera_was_taken_back_leaves_no
             topic = functools.partial(TOPICS.camera, "porch")
             figures = Figures(topic, said, lambda _milliseconds: None)
             wire.up()
-            said.event(topic("event"), {}, functools.partial(figures.arrived, 0))
+            said.event(topic("event"), {}, lambda at_ns, _is_prompt: figures.arrived(0, at_ns))
             figures.close()
             herald.announce(settings_of(tmp_path, ONE))
             wire.acknowledge(1_000_000)
