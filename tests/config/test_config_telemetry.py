@@ -1,7 +1,9 @@
-"""What Porchlight says of itself: which settings are taken, what is said against the others, and what is never shown."""
+"""What Porchlight says of itself: what is taken, what is said against the rest, and what is never shown."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,11 @@ def test_what_is_no_list_of_headers_is_refused_without_being_shown(headers: str)
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.xfail(strict=True, reason="taken, though neither gRPC nor HTTP can send it: nothing ever arrives")
+def test_a_header_that_cannot_be_sent_is_refused() -> None:
+    assert complaint("otlp_headers", "api-key=ключ").startswith("is no list of headers")
+
+
 @pytest.mark.parametrize(
     "address",
     [
@@ -118,10 +125,9 @@ def test_a_share_is_a_number_from_0_to_1(share: Any) -> None:
 @given(st.text(max_size=40))
 def test_any_text_is_an_endpoint_or_refused_in_words(text: str) -> None:
     for setting in ("otlp_endpoint", "otlp_headers", "trace_url"):
-        try:
-            Telemetry.model_validate({setting: text})
-        except ValidationError as error:
-            assert error.error_count() == 1
+        with contextlib.suppress(ValidationError):  # any other error would end the loader
+            taken = getattr(Telemetry.model_validate({setting: text}), setting)
+            assert (taken.get_secret_value() if setting == "otlp_headers" else taken) == text
 
 
 # In the file, and in the environment
@@ -147,7 +153,7 @@ def problems(tmp_path: Path, text: str, environ: dict[str, str] | None = None) -
             f"otlp_endpoint: http://me:{SECRET}@collector:4317",
             "telemetry.otlp_endpoint: holds a user name or password; write them into telemetry.otlp_headers",
         ),
-        ("otlp_protocol: http", 'telemetry.otlp_protocol: is the text "http"; write auto, grpc or http/protobuf'),
+        ("otlp_protocol: http", 'telemetry.otlp_protocol: is the text "http"; write auto or grpc or http/protobuf'),
         (f"otlp_headers: {SECRET}", f"telemetry.otlp_headers: is no list of headers; {HEADERS}"),
         ("trace_share: 2", "telemetry.trace_share: is 2; write a number from 0 to 1"),
         ("trace_url: http://jaeger", f"telemetry.trace_url: is no address of a trace; {TRACE}"),
@@ -155,13 +161,6 @@ def problems(tmp_path: Path, text: str, environ: dict[str, str] | None = None) -
 )
 def test_a_mistake_is_told_with_its_line_and_what_would_be_right(tmp_path: Path, line: str, said: str) -> None:
     assert problems(tmp_path, f"telemetry:\n  {line}\n") == [f"config.yaml:2: {said}"]
-
-
-def test_an_authority_that_is_not_there_is_told_before_the_start(tmp_path: Path) -> None:
-    missing = tmp_path / "ca.pem"
-    (said,) = problems(tmp_path, f"telemetry:\n  otlp_ca_file: {missing}\n")
-    assert said.startswith("config.yaml:2: telemetry.otlp_ca_file: ")
-    assert str(missing) in said
 
 
 def test_headers_in_the_environment_are_a_secret_too(tmp_path: Path) -> None:
@@ -175,8 +174,6 @@ def test_headers_in_the_environment_are_a_secret_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("headers", [[SECRET], {SECRET: SECRET}, f"a={SECRET}\nb={SECRET}", f"a={SECRET * 100}"])
 def test_headers_of_the_wrong_kind_are_refused_without_being_shown(tmp_path: Path, headers: Any) -> None:
-    import json
-
     (said,) = problems(tmp_path, f"telemetry: {json.dumps({'otlp_headers': headers})}\n")
     assert "telemetry.otlp_headers" in said
     assert SECRET not in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
