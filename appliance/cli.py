@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance import __version__, needs, restart
+from appliance import __version__, health, needs, restart
 from appliance.config import Camera, ConfigError, Settings, Watch, load
 from appliance.edits import Edits
 from appliance.inference.store import arguments as model_arguments
@@ -56,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _model(options)
     if options.command == "pin":
         return _pin()
+    if options.command == "health":
+        return health.main(options.rest)
     try:
         settings = load(options.config, os.environ)
     except ConfigError as error:
@@ -112,6 +114,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_doctor_camera(doctor)
     doctor.add_argument("--sweep", action="store_true", help="first remove what killed instances have left")
     model_arguments.add(command)
+    text = "Is it well? 0 if it is, else 1 and what is wrong; for HEALTHCHECK and probes."
+    well = commands.add_parser("health", help=text, description=text)
+    well.add_argument("rest", nargs=argparse.REMAINDER, help="a stage; --instance NAME")
     text = "Ask for a PIN and print its hash, for alarm.pin in the settings."
     commands.add_parser("pin", help=text, description=text)
     stage = command("stage", "Run one stage in the foreground, as a container of k3s does.")
