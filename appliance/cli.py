@@ -59,8 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "health":
         return health.main(options.rest)
     try:
+        if options.command == "run" and "SUPERVISOR_TOKEN" in os.environ:
+            options.config = _addon_settings(options.config)
         settings = load(options.config, os.environ)
-    except ConfigError as error:
+    except (ConfigError, StageRefusedError) as error:
         print(error, file=sys.stderr)
         return REFUSED
     if options.command == "check":
@@ -73,6 +75,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return REFUSED
     return _guarded(lambda: _run(options, settings) if options.command == "run" else _stage(options, settings))
+
+
+def _addon_settings(config: Path) -> Path:
+    """Return the settings that the add-on's options make; StageRefusedError where they cannot be used."""
+    from appliance import addon
+
+    return addon.prepare(os.environ) if addon.is_here(os.environ) else config
 
 
 def _guarded(work: Callable[[], int]) -> int:

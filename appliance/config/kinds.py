@@ -2,6 +2,7 @@
 
 import unicodedata
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,14 @@ def _resolvable(host: str) -> str:
     except UnicodeError:
         raise BadSettingError(f'"{host}" cannot be a host name', "check its dots") from None
     return host
+
+
+def _address(text: str) -> str:
+    """Refuse what is no IP address; return it in its usual spelling."""
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise BadSettingError(f'"{text}" is no IP address', "write one such as 172.30.32.2") from None
 
 
 def _words(value: object) -> object:
@@ -90,6 +99,12 @@ ClassNames = Annotated[
     BeforeValidator(_words),
     Field(min_length=1, max_length=100),
     Hint("class names such as person, dog"),
+]
+Addresses = Annotated[
+    tuple[Annotated[str, AfterValidator(_address)], ...],
+    BeforeValidator(_words),
+    Field(max_length=16),
+    Hint("addresses such as 172.30.32.2"),
 ]
 LocalPath = Annotated[Path, AfterValidator(_from_home), Hint("a path")]
 

@@ -10,11 +10,11 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from appliance.config.alarm import Alarm, ArmMode
 from appliance.config.camera import Camera
-from appliance.config.kinds import Hint, Host, LocalPath, Section, Token, Word
+from appliance.config.kinds import Addresses, Hint, Host, LocalPath, Section, Token, Word
 from appliance.config.mqtt import Mqtt
 from appliance.config.problem import BadSettingError
 from appliance.config.sentry import Sentry, Threshold, check_heights
@@ -64,8 +64,13 @@ class Gateway(Section):
     port: int = Field(default=8099, strict=True, ge=0, le=65535, description="TCP port to listen on. 0: any free one.")
     token: Token | None = Field(
         default=None,
-        validate_default=True,
         description="The secret that a viewer must show, 16 characters or more. null: none asked.",
+    )
+    trusted_proxies: Addresses = Field(
+        default=(),
+        validate_default=True,
+        description="Addresses of proxies that let in only who may look, such as Home Assistant's ingress: no "
+        "token is asked of them. They alone may come where there is no token.",
     )
     picture_fps_idle: float = Field(
         default=0.2,
@@ -92,11 +97,12 @@ class Gateway(Section):
         description="The largest such picture, in bytes; it is compressed until it fits.",
     )
 
-    @field_validator("token")
+    @field_validator("trusted_proxies")
     @classmethod
-    def _guards_other_machines(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+    def _is_guarded(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         host = info.data.get("host")
-        if value is None and host is not None and not _is_loopback(host):
+        is_open = host is not None and not _is_loopback(host)
+        if is_open and not value and info.data.get("token", "") is None:
             raise BadSettingError(
                 f'"{host}" can be reached from other machines, and no token guards it',
                 "set gateway.token (16 characters or more), or write 127.0.0.1",

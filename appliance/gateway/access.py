@@ -18,14 +18,16 @@ OPEN = ("/healthz", "/readyz")
 """Probes show no picture and carry no token."""
 
 
-def guard(token: str | None, page: frozenset[str]) -> Middleware:
-    """Return the middleware. `page` are the paths of the page's own files, which hold no secret."""
+def guard(token: str | None, page: frozenset[str], trusted: frozenset[str] = frozenset()) -> Middleware:
+    """Return the middleware. `page` are the paths of the page's own files, which hold no secret; `trusted` are the
+    addresses of proxies that ask by themselves.
+    """
 
     @web.middleware
     async def check(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        if request.path not in OPEN:
+        if request.path not in OPEN and request.remote not in trusted:
             if token is None:
                 _refuse_strangers(request)
             elif request.path not in page and not _shows(request, token):
@@ -59,6 +61,8 @@ def _refuse_strangers(request: web.Request) -> None:
 
     Not by a WebSocket, which no same-origin policy stops, and not under a name of its own that points here.
     """
+    if not _is_loopback(request.remote or ""):
+        raise web.HTTPForbidden(text="only this machine and its trusted proxies may look: set gateway.token\n")
     host = request.headers.get("Host", "")
     if not _is_loopback(_parts(f"//{host}").hostname or ""):
         raise web.HTTPForbidden(text=f"{host!a} is not this machine's loopback: set gateway.token\n")

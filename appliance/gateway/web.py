@@ -55,7 +55,8 @@ class Web:
     def application(self) -> web.Application:
         token = self._settings.gateway.token
         page = frozenset(("/", *self._page))
-        middleware = guard(token.get_secret_value() if token is not None else None, page)
+        trusted = frozenset(self._settings.gateway.trusted_proxies)
+        middleware = guard(token.get_secret_value() if token is not None else None, page, trusted)
         app = web.Application(middlewares=[middleware])
         app.add_routes(
             [

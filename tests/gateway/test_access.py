@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 
 from appliance.gateway.access import guard
 from tests.gateway.loops import asynchronous
@@ -194,3 +195,36 @@ async def test_bytes_that_are_no_text_are_refused_like_anything_else(
         writer.close()
         await writer.wait_closed()
     assert line.split()[1] == str(status).encode()
+
+
+async def answer_to(peer: str, token: str | None, trusted: frozenset[str], headers: Mapping[str, str]) -> int:
+    """Return the status for a request that comes from `peer`."""
+    transport = Mock()
+    transport.get_extra_info = lambda name, default=None: (peer, 40000) if name == "peername" else default
+    request = make_mocked_request("GET", PRIVATE, headers=headers, transport=transport)
+    try:
+        return (await guard(token, PAGE, trusted)(request, served)).status
+    except web.HTTPException as refusal:
+        return refusal.status
+
+
+INGRESS = frozenset({"172.30.32.2"})
+
+
+@pytest.mark.parametrize(
+    ("peer", "token", "headers", "status"),
+    [
+        ("172.30.32.2", None, {"Host": "homeassistant.local:8123", "Origin": "http://homeassistant.local:8123"}, 200),
+        ("172.30.32.2", TOKEN, {"Host": "homeassistant.local:8123"}, 200),
+        ("127.0.0.1", None, {"Host": "localhost:8099"}, 200),
+        ("192.168.1.7", None, {"Host": "localhost:8099"}, 403),
+        ("192.168.1.7", None, {"Host": "localhost", "X-Forwarded-For": "172.30.32.2"}, 403),
+        ("172.30.32.3", TOKEN, {"Host": "porch.lan", "X-Forwarded-For": "172.30.32.2"}, 401),
+        ("192.168.1.7", TOKEN, {"Host": "porch.lan", "Authorization": f"Bearer {TOKEN}"}, 200),
+    ],
+)
+@asynchronous
+async def test_a_trusted_proxy_is_asked_nothing_and_nobody_else_passes_for_one(
+    peer: str, token: str | None, headers: dict[str, str], status: int
+) -> None:
+    assert await answer_to(peer, token, INGRESS, headers) == status
