@@ -252,11 +252,12 @@ def _stage(options: argparse.Namespace, settings: Settings) -> int:
     folder.create()
     watch = Watch(options.config, os.environ) if camera is None else None
     to = otlp.collector(settings, os.environ)
-    delivery = otlp.Delivery(to, settings, name) if to is not None and name != "capture" else None
+    delivery = otlp.Delivery(to, settings, name, os.environ) if to is not None and name != "capture" else None
     tracer = Tracer(delivery, otlp.share(settings, os.environ))
     context = _context(name, settings, folder, supervised=options.supervised, watch=watch, tracer=tracer)
     if delivery is not None:
-        delivery.on_lost = functools.partial(context.pulse.count, "spans_lost")
+        context.pulse.counters["spans_lost"] = 0
+        delivery.on_lost = functools.partial(context.pulse.counters.__setitem__, "spans_lost")
     try:
         _work(options, context, camera)
     except (StageRefusedError, IpcError) as error:

@@ -107,7 +107,8 @@ class TraceContext(bytes):
     def from_traceparent(cls, text: str) -> TraceContext:
         """Return the context of such a header; NO_TRACE where it is none."""
         match = _TRACEPARENT.fullmatch(text)
-        return cls(bytes.fromhex("".join(match.groups()))) if match else NO_TRACE
+        context = cls(bytes.fromhex("".join(match.groups()))) if match else NO_TRACE
+        return context if any(context.trace_id) and any(context.span_id) else NO_TRACE
 
     def child(self, span_id: bytes) -> TraceContext:
         """Return the context of a span beneath this one."""

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 
 from appliance.messages import Health, Heartbeat, SourceHealth
 from appliance.telemetry import RepeatedFault, Tally, Tracer
+from appliance.telemetry.metrics import camera_of
 from appliance.telemetry.tracing import OFF
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from types import FrameType
 
     from appliance.config import Settings, Watch
@@ -124,6 +125,13 @@ class Pulse:
             self.tallies[name] = Tally()
         self.tallies[name].add(value)
 
+    def begin(self, counters: Iterable[str] = (), tallies: Iterable[str] = ()) -> None:
+        """Start these at 0: what grows from nothing has no rate, for whoever asks."""
+        for name in counters:
+            self.counters.setdefault(name, 0)
+        for name in tallies:
+            self.tallies.setdefault(name, Tally())
+
     def count(self, name: str, more: float = 1) -> None:
         """Add to a counter."""
         self.counters[name] = self.counters.get(name, 0) + more
@@ -131,7 +139,7 @@ class Pulse:
     def forget(self, camera: str) -> None:
         """Say nothing more of a camera that is not served any more."""
         for figures in (self.counters, self.tallies):
-            for name in [name for name in figures if camera in name.split(".")[1:]]:
+            for name in [name for name in figures if camera == camera_of(name)]:
                 del figures[name]
 
     def beat(self, *, now: bool = False) -> None:

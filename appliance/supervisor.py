@@ -111,6 +111,7 @@ class Supervisor:
     def add(self, child: Child) -> None:
         """Start one more."""
         self._children.append(child)
+        self._pulse.begin([f"restarts.{child.name}"])
 
     def drop(self, child: Child) -> None:
         """End one for good."""

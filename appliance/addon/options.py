@@ -62,12 +62,11 @@ def mqtt_of(service: Mapping[str, Any]) -> dict[str, Any]:
     return mqtt
 
 
-def environment(data: str, model: str | None) -> dict[str, str]:
+def environment(data: str) -> dict[str, str]:
     """Return what holds for every add-on, over any settings file: where state lies, and who may look."""
-    fixed = {
+    return {
         "PORCHLIGHT_STATE_DIR": f"{data}/state",
         "PORCHLIGHT_GATEWAY__HOST": "0.0.0.0",  # noqa: S104 -- the container's; who may look is checked
         "PORCHLIGHT_GATEWAY__PORT": str(PORT),
         "PORCHLIGHT_GATEWAY__TRUSTED_PROXIES": INGRESS,
     }
-    return fixed | ({"PORCHLIGHT_MODEL__PATH": model} if model else {})

@@ -58,8 +58,9 @@ def prepare(environ: MutableMapping[str, str]) -> Path:
         raise AddonError('there is no camera yet: add one under "cameras", with an id and a source')
     if not written.get("mqtt", {}).get("host") and written.get("mqtt", {}).get("enabled", True):
         written["mqtt"] = {**written.get("mqtt", {}), **mqtt_of(_service(environ["SUPERVISOR_TOKEN"]))}
-    model = None if written.get("model", {}).get("path") else _model(str(options.get("model") or ""))
-    environ.update(environment(str(DATA), model))
+    if not written.get("model", {}).get("path"):
+        written["model"] = {**written.get("model", {}), "path": _model(str(options.get("model") or ""))}
+    environ.update(environment(str(DATA)))
     path = DATA / "settings.yaml"
     path.touch(mode=0o600)
     path.write_text(yaml.safe_dump(written, sort_keys=False, allow_unicode=True))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from appliance.capture.opening import open_source
 from appliance.capture.pacing import Pace
-from appliance.capture.source import SourceError
+from appliance.capture.source import UNUSABLE, SourceError
 from appliance.ipc.channels import FRAMES, SUBSCRIBERS
 from appliance.ipc.errors import CorruptError
 from appliance.ipc.mailbox import publish_frames, subscribe_state
@@ -85,6 +85,7 @@ class _Capture:
         self._poller = select.poll()
         self._poller.register(self._state.fileno(), select.POLLIN)
         self._poller.register(context.stop.fileno(), select.POLLIN)
+        context.pulse.begin([f"unusable.{reason}" for reason in UNUSABLE], ["capture_seconds"])
 
     def say(self, health: Health, reason: str = "") -> None:
         self._context.pulse.source(self._camera.id, health, reason)

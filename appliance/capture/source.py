@@ -30,6 +30,10 @@ class Grabbed:
     """Bytes that `retrieve` will write at most."""
 
 
+UNUSABLE = ("broken", "stale", "oversized")
+"""Why a frame could not be used, as `counts` names it."""
+
+
 class Source(Protocol):
     """An open camera. Recorded ones (files, the synthetic scene) have a frame whenever they are asked; live ones (USB,
     network) say through `fileno` when they have.

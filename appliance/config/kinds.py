@@ -85,6 +85,12 @@ Secret = Annotated[
     AfterValidator(_clean_secret),
     Hint("text of 1 to 256 characters"),
 ]
+LongSecret = Annotated[
+    SecretStr,
+    Field(min_length=1, max_length=8192),
+    AfterValidator(_clean_secret),
+    Hint("text of 1 to 8192 characters"),
+]
 Token = Annotated[
     SecretStr,
     Field(min_length=16, max_length=256),

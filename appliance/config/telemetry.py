@@ -1,14 +1,16 @@
 """The settings of what Porchlight says of itself."""
 
+import re
 from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
-from appliance.config.kinds import LocalPath, Secret, Section, Url
+from appliance.config.kinds import LocalPath, LongSecret, Section, Url
 from appliance.config.problem import BadSettingError
 
 TRACE_ID = "{trace_id}"
+_HEADER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$%&'*+.^_`|~-]*")
 
 
 class Telemetry(Section):
@@ -30,7 +32,7 @@ class Telemetry(Section):
         description="How it is spoken to. auto: OTEL_EXPORTER_OTLP_PROTOCOL, else grpc at port 4317 and "
         "http/protobuf at any other.",
     )
-    otlp_headers: Secret | None = Field(
+    otlp_headers: LongSecret | None = Field(
         default=None, description="Headers for the collector, such as api-key=abc,tenant=home. null: none."
     )
     otlp_ca_file: LocalPath | None = Field(
@@ -66,6 +68,8 @@ class Telemetry(Section):
             raise BadSettingError("is no address of a collector", right)
         if parts.username is not None or parts.password is not None:
             raise BadSettingError("holds a user name or password", "write them into telemetry.otlp_headers")
+        if parts.query or parts.fragment:
+            raise BadSettingError("has a query or a fragment", right)
         return value
 
     @field_validator("otlp_headers")
@@ -73,9 +77,10 @@ class Telemetry(Section):
     def _are_headers(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             for header in value.get_secret_value().split(","):
-                name, equals, _ = header.partition("=")
-                if not equals or not name.strip().isascii() or not name.strip().replace("-", "").isalnum():
-                    raise BadSettingError("is no list of headers", "write name=value, with commas between several")
+                name, equals, text = header.partition("=")
+                if not equals or not _HEADER_NAME.fullmatch(name.strip()) or not text.isascii():
+                    right = "write name=value in plain ASCII letters, with commas between several"
+                    raise BadSettingError("is no list of headers", right)
         return value
 
     @field_validator("trace_url")

@@ -73,6 +73,8 @@ class Desk:
             undo.pop_all()
         self._pulse = context.pulse
         self._tracer = context.tracer
+        states = [f"transitions.{camera.id}.{state.label}" for state in SentryState]
+        context.pulse.begin(states, [f"alarm_seconds.{camera.id}"])
         self._settings = context.settings
         self._sentry = context.settings.sentry_of(camera)
         self._on_change = on_change
@@ -219,7 +221,6 @@ class Desk:
             confidence=round(self.eye.confidence, 3),
             incident=visits.incident(self.eye, self.camera) or "",
         )
-        self._tracer.keep(change.trace for change in self.eye.transitions)
 
     def _on_alarm(self, milliseconds: float) -> None:
         self._pulse.tally(f"alarm_seconds.{self.camera.id}", milliseconds / 1000)
@@ -274,6 +275,7 @@ class Desk:
     def _tell(self, before: Eye, detections: Detections | None) -> None:
         """Say what changed: events first, then the facts they changed, then that they can be believed."""
         known = set(before.transitions)
+        self._tracer.keep(change.trace for change in self.eye.transitions)
         for transition in self.eye.transitions:
             if transition not in known:
                 self._pulse.count(f"transitions.{self.camera.id}.{transition.state.label}")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from appliance import restart
 from appliance.controller import overlay, visits
 from appliance.controller.alarm.guard import DISK_PATIENCE_S, Guard
-from appliance.controller.alarm.words import Scene
+from appliance.controller.alarm.words import AlarmState, Scene
 from appliance.controller.commands import eases, in_words
 from appliance.controller.desk import Desk
 from appliance.controller.discovery.herald import Herald
@@ -82,6 +82,7 @@ class _Controller:
         self._statements = await self._open_statements()
         self._herald = Herald(settings, self._statements)
         pulse = context.pulse
+        pulse.begin(f"alarm_transitions.{state}" for state in AlarmState)
         self._guard = Guard(
             settings,
             self._topics,

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 INTERVAL_S = 60.0
 """OpenTelemetry's own default; OTEL_METRIC_EXPORT_INTERVAL has another, in milliseconds."""
 GOODBYE_S = 1.0
-_UNITS = {"s": "seconds", "By": "bytes", "1": ""}
+_UNITS = {"s": "seconds", "By": "bytes"}
 
 
 class Exposition(PrometheusCollector):
@@ -116,7 +116,8 @@ class Reporter:
         try:
             from opentelemetry.sdk.metrics.export import MetricExportResult
 
-            exporter, sdk_log = self._to.exporter("metrics"), SdkLog(self._to)
+            sdk_log = SdkLog(self._to)
+            exporter = self._to.exporter("metrics")
             about = resource(self._settings, "")
             last = False
             while not last:

@@ -155,6 +155,8 @@ class Watch:
         for end in (frames, states):
             self._poller.register(end.fileno(), select.POLLIN)
         fault = RepeatedFault(log, f"camera {camera.id}", camera=camera.id)
+        counters, tallies = ("frames_inferred", "frames_broken", "detections"), ("queue_seconds", "inference_seconds")
+        self._context.pulse.begin([f"{one}.{camera.id}" for one in counters], [f"{one}.{camera.id}" for one in tallies])
         state = CameraState(threshold=self._settings.threshold_of(camera))  # until the controller says
         return _Lens(camera, frames, states, detections, fault, state)
 

@@ -171,7 +171,7 @@ METRICS = (
     Metric(
         "porchlight.camera.watching",
         Kind.GAUGE,
-        "1",
+        "{camera}",
         "1 while what is said of the camera can be believed, else 0.",
         "watching",
         "controller",
@@ -189,7 +189,7 @@ METRICS = (
     Metric(
         "porchlight.mqtt.connected",
         Kind.GAUGE,
-        "1",
+        "{connection}",
         "1 while there is a connection to the broker, else 0.",
         "mqtt_connected",
     ),
@@ -245,6 +245,17 @@ METRICS = (
         ("cpu.mode",),
     ),
 )
+
+
+FOR_THE_PAGE = ("inference_ms", "frames_lost", "latency_ms", "queue_ms")
+"""What the heartbeats say of each camera besides: the newest value of what the histograms count."""
+_OF_CAMERAS = frozenset({metric.key for metric in METRICS if metric.by[:1] == ("camera",)} | set(FOR_THE_PAGE))
+
+
+def camera_of(name: str) -> str:
+    """Return the camera that a figure of this name in a heartbeat is about; empty where it is about none."""
+    key, _, rest = name.partition(".")
+    return rest.partition(".")[0] if key in _OF_CAMERAS else ""
 
 
 def points(metric: Metric, beats: Mapping[str, Heartbeat]) -> Iterator[Point]:

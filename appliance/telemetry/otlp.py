@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-WAITING_MOST = 4096
-"""Spans on their way to the SDK, whose own queue (OTEL_BSP_MAX_QUEUE_SIZE, 2048) is behind it."""
 GOODBYE_S = 1.0
 """For what is still on its way when the process ends."""
 REASON_MOST = 300
+SECRET_LEAST = 6
+"""Letters; a shorter part of a header ("Basic") is no secret."""
 _GRPC_PORT = 4317
 _RETRY = re.compile(r",? retrying in [\d.]+ ?s\.?")
 
@@ -46,6 +46,8 @@ class Collector:
     ca_file: str | None
     told: str
     """The address, for people."""
+    secrets: tuple[str, ...] = ()
+    """What the SDK may know and nobody else should read."""
 
     def exporter(self, signal: str) -> Any:
         """Return the SDK's exporter of this signal, "traces" or "metrics". OSError: no certificate."""
@@ -81,24 +83,46 @@ def collector(settings: Settings, environ: Mapping[str, str], signal: str = "tra
     telemetry, name = settings.telemetry, signal.upper()
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return None
-    if environ.get(f"OTEL_{name}_EXPORTER", "otlp").strip().lower() not in ("", "otlp"):
-        return None  # none: the operator wants no such signal; we have no other exporter
+    exporters = [word.strip().lower() for word in environ.get(f"OTEL_{name}_EXPORTER", "").split(",")]
+    if exporters != [""] and "otlp" not in exporters:
+        return None  # we have no other exporter
     own = environ.get(f"OTEL_EXPORTER_OTLP_{name}_ENDPOINT", "")
     endpoint = telemetry.otlp_endpoint or own or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
     if not endpoint:
         return None
     protocol: str = telemetry.otlp_protocol
-    said = environ.get(f"OTEL_EXPORTER_OTLP_{name}_PROTOCOL") or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
-    with contextlib.suppress(ValueError):
-        if protocol == "auto":
-            protocol = "grpc" if urlsplit(endpoint).port == _GRPC_PORT else "http/protobuf"
-            protocol = said if said in ("grpc", "http/protobuf") else protocol
+    if protocol == "auto":
+        said = environ.get(f"OTEL_EXPORTER_OTLP_{name}_PROTOCOL") or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "")
+        protocol = said if said in ("grpc", "http/protobuf") else _usual_protocol(endpoint)
     headers = None
     if telemetry.otlp_headers is not None:
         pairs = (header.partition("=") for header in telemetry.otlp_headers.get_secret_value().split(","))
         headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
     ca_file = str(telemetry.otlp_ca_file) if telemetry.otlp_ca_file is not None else None
-    return Collector(telemetry.otlp_endpoint, protocol, headers, ca_file, f"{_without_login(endpoint)} ({protocol})")
+    told = f"{_without_login(endpoint)} ({protocol})"
+    return Collector(telemetry.otlp_endpoint, protocol, headers, ca_file, told, _secrets(headers, environ))
+
+
+def _usual_protocol(endpoint: str) -> str:
+    """Return what is spoken at such an address: gRPC's are host:port, or have its port."""
+    try:
+        is_grpc = "://" not in endpoint or urlsplit(endpoint).port == _GRPC_PORT
+    except ValueError:
+        is_grpc = False
+    return "grpc" if is_grpc else "http/protobuf"
+
+
+def _secrets(headers: Mapping[str, str] | None, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what must be told nowhere: the headers' values, and logins in addresses; the longest first."""
+    found = set((headers or {}).values())
+    for name in ("", "TRACES_", "METRICS_"):
+        given = environ.get(f"OTEL_EXPORTER_OTLP_{name}HEADERS", "")
+        found |= {given, *(header.partition("=")[2].strip() for header in given.split(","))}
+        found |= {word for value in tuple(found) for word in value.split() if len(word) >= SECRET_LEAST}
+        with contextlib.suppress(ValueError):
+            parts = urlsplit(environ.get(f"OTEL_EXPORTER_OTLP_{name}ENDPOINT", ""))
+            found |= {parts.password or "", parts.netloc.rpartition("@")[0]}
+    return tuple(sorted(found - {""}, key=len, reverse=True))
 
 
 def share(settings: Settings, environ: Mapping[str, str]) -> float:
@@ -128,54 +152,73 @@ def resource(settings: Settings, stage: str) -> Any:
 
 
 class Delivery:
-    """Takes one process's spans to the collector. Calling it never waits."""
+    """Takes one process's spans to the collector, a batch at a time. Calling it never waits."""
 
-    def __init__(self, to: Collector, settings: Settings, stage: str) -> None:
+    def __init__(self, to: Collector, settings: Settings, stage: str, environ: Mapping[str, str]) -> None:
         self._to = to
         self._settings = settings
         self._stage = stage
-        self._waiting: deque[Span] = deque(maxlen=WAITING_MOST)
-        self._come = threading.Event()
+        self._waiting: deque[Span] = deque(maxlen=int(_number(environ, "OTEL_BSP_MAX_QUEUE_SIZE", 2048)))
+        self._batch = int(_number(environ, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512))
+        self._delay_s = _number(environ, "OTEL_BSP_SCHEDULE_DELAY", 5000) / 1000
+        self._come, self._hurry = threading.Event(), threading.Event()
         self._is_closed = False
-        self.on_lost: Callable[[], object] = lambda: None
-        """Called for each span that gave way to a newer one."""
+        self._lost, self._lock = 0, threading.Lock()
+        self.on_lost: Callable[[int], object] = lambda _many: None
+        """Hears how many spans never got there, since the process began."""
         self._thread = threading.Thread(target=self._work, name="traces", daemon=True)
         self._thread.start()
 
     def __call__(self, span: Span) -> None:
-        """Send it, when there is time."""
-        if len(self._waiting) == WAITING_MOST:
-            self.on_lost()
+        """Send it, when there is time; where too many wait, the oldest gives way."""
+        if len(self._waiting) == self._waiting.maxlen:
+            self._lose(1)
         self._waiting.append(span)
         self._come.set()
+        if len(self._waiting) >= self._batch:
+            self._hurry.set()
 
     def close(self, seconds: float = GOODBYE_S) -> None:
         """Give what is on its way so long."""
         self._is_closed = True
         self._come.set()
+        self._hurry.set()
         self._thread.join(seconds)
+
+    def _lose(self, many: int) -> None:
+        with self._lock:
+            self._lost += many
+        self.on_lost(self._lost)
 
     def _work(self) -> None:
         try:
-            pipeline = _Pipeline(self._to, self._settings, self._stage)
+            sdk_log = SdkLog(self._to)  # before anything of the SDK's can say something
+            exporter = self._to.exporter("traces")
+            spans = _Spans(resource(self._settings, self._stage))
+            from opentelemetry.sdk.trace.export import SpanExportResult
         except Exception as error:  # noqa: BLE001 -- whatever is wrong there, nobody else suffers
             log.error("no traces: %s cannot be spoken to: %s", self._to.told, error)  # noqa: TRY400
             return
-        while not self._is_closed:
+        while not self._is_closed or self._waiting:
             self._come.wait()  # a daemon's wait: it ends with the process
+            self._hurry.wait(self._delay_s)  # more may come, and go together
             self._come.clear()
+            self._hurry.clear()
             while self._waiting:
-                pipeline.send(self._waiting.popleft())
-        pipeline.close()
+                batch = [self._waiting.popleft() for _ in range(min(self._batch, len(self._waiting)))]
+                is_well = exporter.export([spans.sdk(span) for span in batch]) is SpanExportResult.SUCCESS
+                sdk_log.note(is_well=is_well)
+                if not is_well:
+                    self._lose(len(batch))
+        exporter.shutdown()
 
 
-class _Pipeline:
-    """The SDK's: our spans become its own, under the ids that they have."""
+class _Spans:
+    """Makes the SDK's spans of ours, by its own tracer, under the ids that they have."""
 
-    def __init__(self, to: Collector, settings: Settings, stage: str) -> None:
+    def __init__(self, about: Any) -> None:
         from opentelemetry import trace
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
         from opentelemetry.sdk.trace.id_generator import IdGenerator
         from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
@@ -188,19 +231,24 @@ class _Pipeline:
             def generate_span_id(self) -> int:
                 return self.span
 
-        self._api = trace
-        self._ids = Ids()
+        class Ended(SpanProcessor):
+            newest: Any = None
+
+            def on_end(self, span: Any) -> None:
+                self.newest = span
+
+        self._api, self._ids, self._ended = trace, Ids(), Ended()
         provider = TracerProvider(
             sampler=ALWAYS_ON,  # what is not to be delivered never comes here
-            resource=resource(settings, stage),
+            resource=about,
             id_generator=self._ids,
             shutdown_on_exit=False,
         )
-        provider.add_span_processor(BatchSpanProcessor(_watched(to.exporter("traces"), SdkLog(to))))
-        self._provider = provider
+        provider.add_span_processor(self._ended)
         self._tracer = provider.get_tracer("porchlight", __version__)
 
-    def send(self, span: Span) -> None:
+    def sdk(self, span: Span) -> Any:
+        """Return the SDK's own, as its exporters want it."""
         api = self._api
         self._ids.trace = int.from_bytes(span.context.trace_id)
         self._ids.span = int.from_bytes(span.context.span_id)
@@ -220,24 +268,37 @@ class _Pipeline:
             start_time=span.start_ns,
         )
         made.end(max(span.start_ns, span.end_ns))
+        return self._ended.newest
 
-    def close(self) -> None:
-        self._provider.shutdown()
+
+def _number(environ: Mapping[str, str], name: str, default: float) -> float:
+    """Return what a standard variable says, its default where it says nothing that can be used."""
+    with contextlib.suppress(ValueError):
+        value = float(environ.get(name, ""))
+        if 0 < value < float("inf"):
+            return value
+    return default
 
 
 class SdkLog(logging.Handler):
-    """What the SDK says of an exporter's failures is told once, and not with every batch; never a header's value."""
+    """What the SDK says of an exporter's failures is told once, and not with every batch; never a header's value.
+
+    Belongs to the exporter of the thread that makes it: traces and figures have one each.
+    """
 
     def __init__(self, to: Collector) -> None:
         super().__init__(logging.WARNING)
+        self._own_thread = threading.get_ident()
         self._fault = RepeatedFault(log, f"OpenTelemetry collector {to.told}")
-        self._secrets = [value for value in (to.headers or {}).values() if value]
+        self._secrets = to.secrets
         self._last = ""
         sdk = logging.getLogger("opentelemetry")
         sdk.propagate = False
         sdk.addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.thread != self._own_thread:
+            return
         text = _RETRY.sub("", record.getMessage())
         for secret in self._secrets:
             text = text.replace(secret, "***")
@@ -252,29 +313,6 @@ class SdkLog(logging.Handler):
             self._fault.report(self._last or "takes nothing")
 
 
-def _watched(exporter: Any, sdk_log: SdkLog) -> Any:
-    """Return the exporter of spans, with its results noted."""
-    from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-
-    class Watched(SpanExporter):
-        def export(self, spans: Any) -> Any:
-            result = exporter.export(spans)
-            sdk_log.note(is_well=result is SpanExportResult.SUCCESS)
-            return result
-
-        def shutdown(self) -> None:
-            exporter.shutdown()
-
-        def force_flush(self, timeout_millis: int = 30000) -> bool:
-            return bool(exporter.force_flush(timeout_millis))
-
-    return Watched()
-
-
 def _without_login(address: str) -> str:
-    try:
-        parts = urlsplit(address)
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return "(no address)"
-    return f"{parts.scheme}://{parts.hostname or ''}{port}"
+    scheme, separator, rest = address.rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2].partition('/')[0].partition('?')[0]}"

@@ -92,9 +92,8 @@ def test_the_supervisors_service_is_the_broker(tmp_path: Path, service: dict[str
 
 
 def test_in_every_add_on_state_lies_in_data_and_only_ingress_looks_without_a_token(tmp_path: Path) -> None:
-    settings = loaded(tmp_path, {"cameras": [CAMERA]}, **environment("/data", "/data/models/default.onnx"))
+    settings = loaded(tmp_path, {"cameras": [CAMERA]}, **environment("/data"))
     assert settings.state_path == Path("/data/state")
-    assert settings.model.path == Path("/data/models/default.onnx")
     assert (settings.gateway.host, settings.gateway.port) == ("0.0.0.0", 8099)
     assert settings.gateway.trusted_proxies == (INGRESS,)
     assert ADDON.get("ingress_port", 8099) == settings.gateway.port

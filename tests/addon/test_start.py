@@ -57,7 +57,7 @@ def test_the_broker_is_the_supervisors_and_the_file_is_for_nobody_else(
     path = prepare(environ)
     assert written(path)["mqtt"] == {k: v for k, v in SERVICE.items() if k != "ssl"}
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert environ["PORCHLIGHT_MODEL__PATH"] == "/config/m.onnx"
+    assert written(path)["model"] == {"path": "/config/m.onnx"}
 
 
 def test_a_broker_among_the_options_goes_before_the_supervisors(
@@ -134,7 +134,6 @@ def test_a_settings_file_takes_the_options_place_and_still_has_the_supervisors_b
     made = written(prepare(environ))
     assert made.pop("mqtt")["host"] == "core-mosquitto"
     assert made == FILE
-    assert "PORCHLIGHT_MODEL__PATH" not in environ
 
 
 def test_a_model_is_got_once_and_a_failed_download_says_what_else_can_be_done(
@@ -157,8 +156,7 @@ def test_a_model_is_got_once_and_a_failed_download_says_what_else_can_be_done(
     assert commands == [["model", "get", "--store", str(store), "--name", "default"]]
     store.mkdir()
     (store / "default.onnx").touch()
-    prepare(environ)
-    assert environ["PORCHLIGHT_MODEL__PATH"] == str(store / "default.onnx")
+    assert written(prepare(environ))["model"] == {"path": str(store / "default.onnx")}
     options(tmp_path, model="https://example.com/other.onnx")
     with pytest.raises(AddonError):
         prepare(environ)

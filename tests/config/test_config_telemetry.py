@@ -17,7 +17,7 @@ from appliance.config.telemetry import Telemetry
 
 SECRET = "canary-5f1c"
 ENDPOINT = "write http:// or https://, a host, and a port, such as http://collector:4317"
-HEADERS = "write name=value, with commas between several"
+HEADERS = "write name=value in plain ASCII letters, with commas between several"
 TRACE = "write http:// or https://, with {trace_id} where its id belongs"
 
 
@@ -31,7 +31,8 @@ def complaint(setting: str, value: Any) -> str:
 
 def test_by_default_nothing_is_sent_anywhere_and_the_log_is_for_people() -> None:
     telemetry = Settings().telemetry
-    assert telemetry.otlp_endpoint is telemetry.otlp_headers is telemetry.otlp_ca_file is telemetry.trace_url is None
+    assert (telemetry.otlp_endpoint, telemetry.otlp_headers, telemetry.otlp_ca_file) == (None, None, None)
+    assert telemetry.trace_url is None
     assert (telemetry.log_level, telemetry.log_format) == ("info", "text")
     assert (telemetry.otlp_protocol, telemetry.trace_share) == ("auto", 0.0)
 
@@ -100,7 +101,6 @@ def test_what_is_no_list_of_headers_is_refused_without_being_shown(headers: str)
     assert SECRET not in str(caught.value)
 
 
-@pytest.mark.xfail(strict=True, reason="taken, though neither gRPC nor HTTP can send it: nothing ever arrives")
 def test_a_header_that_cannot_be_sent_is_refused() -> None:
     assert complaint("otlp_headers", "api-key=ключ").startswith("is no list of headers")
 
@@ -172,7 +172,7 @@ def test_headers_in_the_environment_are_a_secret_too(tmp_path: Path) -> None:
     assert said == f"{name}: telemetry.otlp_headers: is no list of headers; {HEADERS}"
 
 
-@pytest.mark.parametrize("headers", [[SECRET], {SECRET: SECRET}, f"a={SECRET}\nb={SECRET}", f"a={SECRET * 100}"])
+@pytest.mark.parametrize("headers", [[SECRET], {SECRET: SECRET}, f"a={SECRET}\nb={SECRET}", f"a={SECRET * 1000}"])
 def test_headers_of_the_wrong_kind_are_refused_without_being_shown(tmp_path: Path, headers: Any) -> None:
     (said,) = problems(tmp_path, f"telemetry: {json.dumps({'otlp_headers': headers})}\n")
     assert "telemetry.otlp_headers" in said

@@ -156,7 +156,6 @@ def test_a_processes_json_lines_are_on_stderr_one_for_each_fact() -> None:
     assert "ZeroDivisionError" in failure["message"]
 
 
-@pytest.mark.xfail(strict=True, reason="letters that stderr's encoding lacks are escaped as Python does, not as JSON")
 def test_a_json_line_is_json_whatever_letters_stderr_has() -> None:
     assert [json.loads(line)["stage"] for line in said_by_a_process("json", "ascii")] == ["capture", "capture"]
 

@@ -124,7 +124,6 @@ def test_a_camera_called_like_a_metric_takes_nothing_with_it(pulse: Pulse) -> No
     assert pulse.counters == {"outbox": 1}
 
 
-@pytest.mark.xfail(strict=True, reason="forget looks at every word of a key: a camera may be called like a state")
 def test_a_camera_called_like_a_state_takes_no_other_cameras_figures_with_it(pulse: Pulse) -> None:
     pulse.count("transitions.porch.tracking")
     pulse.count("alarm_transitions.triggered")
