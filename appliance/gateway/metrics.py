@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 INTERVAL_S = 60.0
 """OpenTelemetry's own default; OTEL_METRIC_EXPORT_INTERVAL has another, in milliseconds."""
-GOODBYE_S = 1.0
+GOODBYE_S = 0.5
 _UNITS = {"s": "seconds", "By": "bytes"}
 
 
@@ -116,7 +116,7 @@ class Reporter:
         try:
             from opentelemetry.sdk.metrics.export import MetricExportResult
 
-            sdk_log = SdkLog(self._to)
+            sdk_log = SdkLog(self._to, "figures for the ")
             exporter = self._to.exporter("metrics")
             about = resource(self._settings, "")
             last = False

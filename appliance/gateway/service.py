@@ -81,10 +81,8 @@ class _Gateway:
                     await asyncio.wait_for(stopped.wait(), BEAT_S)
         finally:
             loop.remove_reader(context.stop.fileno())
-            if reporter is not None:
-                await asyncio.to_thread(reporter.close)
-            if bridge is not None:
-                await bridge.stop()
+            leaving = [asyncio.to_thread(reporter.close)] if reporter is not None else []
+            await asyncio.gather(*leaving, *([bridge.stop()] if bridge is not None else []))
             await runner.cleanup()
             self._roster.close()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import re
 import threading
 from collections import deque
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-GOODBYE_S = 1.0
+GOODBYE_S = 0.5
 """For what is still on its way when the process ends."""
 REASON_MOST = 300
 SECRET_LEAST = 6
@@ -56,6 +57,7 @@ class Collector:
         if self.headers is not None:
             settings["headers"] = self.headers
         if self.protocol == "grpc":
+            os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its core writes past our log
             from opentelemetry.exporter.otlp.proto.grpc import metric_exporter as grpc_metrics
             from opentelemetry.exporter.otlp.proto.grpc import trace_exporter as grpc_traces
 
@@ -286,12 +288,14 @@ class SdkLog(logging.Handler):
     Belongs to the exporter of the thread that makes it: traces and figures have one each.
     """
 
-    def __init__(self, to: Collector) -> None:
+    def __init__(self, to: Collector, what: str = "") -> None:
+        """`what` is sent there, where it is not the traces."""
         super().__init__(logging.WARNING)
         self._own_thread = threading.get_ident()
-        self._fault = RepeatedFault(log, f"OpenTelemetry collector {to.told}")
+        self._fault = RepeatedFault(log, f"{what}OpenTelemetry collector {to.told}")
         self._secrets = to.secrets
-        self._last = ""
+        self._first = ""
+        """What was said first of what is being sent: the reason. What follows only says that it was given up."""
         sdk = logging.getLogger("opentelemetry")
         sdk.propagate = False
         sdk.addHandler(self)
@@ -302,15 +306,16 @@ class SdkLog(logging.Handler):
         text = _RETRY.sub("", record.getMessage())
         for secret in self._secrets:
             text = text.replace(secret, "***")
-        self._last = text[:REASON_MOST]
-        log.debug("OpenTelemetry: %s", self._last)
+        self._first = self._first or text[:REASON_MOST]
+        log.debug("OpenTelemetry: %s", text[:REASON_MOST])
 
     def note(self, *, is_well: bool) -> None:
         """Note whether the collector has taken something."""
         if is_well:
             self._fault.heal()
         else:
-            self._fault.report(self._last or "takes nothing")
+            self._fault.report(self._first or "takes nothing")
+        self._first = ""
 
 
 def _without_login(address: str) -> str:

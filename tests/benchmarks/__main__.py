@@ -11,7 +11,18 @@ from pathlib import Path
 from tests.benchmarks import machine, report
 from tests.benchmarks.native import NoCompilerError
 
-CHAPTERS = ("mailbox", "handover", "storm", "jpegpath", "arithmetic", "inference", "alarm", "cameras", "soak")
+CHAPTERS = (
+    "mailbox",
+    "handover",
+    "storm",
+    "jpegpath",
+    "arithmetic",
+    "inference",
+    "alarm",
+    "cameras",
+    "telemetry",
+    "soak",
+)
 """Modules of this package, each with `run(folder, quick)`."""
 
 

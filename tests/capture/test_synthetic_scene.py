@@ -232,3 +232,16 @@ def replace_backdrop(width: int, height: int) -> Any:
 
     grey, far = np.full((height, width, 3), 99, np.uint8), np.full((height, width), 1e6, np.float32)
     return Backdrop(grey, grey, far, (far, far, far))
+
+
+def test_what_is_over_is_forgotten_and_what_comes_stays_as_it_was(busy: Scene) -> None:
+    """A camera that runs for a year has had a million visits."""
+    beside = Scene(busy.options)
+    later = [visit for visit in busy.visits(3600) if visit.begin > 1800]
+    for minute in range(1, 31):
+        beside.visits(minute * 60)
+        beside.forget(minute * 60)
+    assert len(beside._schedule._calls) + len(beside._schedule._lying) < 12
+    assert [visit for visit in beside.visits(3600) if visit.begin > 1800] == later
+    at = later[0].begin + 5
+    assert (beside.render(at) == busy.render(at)).all()

@@ -58,6 +58,10 @@ class Scene:
         found = (self._visit(call) for call in self._schedule.calls(until))
         return tuple(visit for visit in found if visit is not None and visit.begin < until)
 
+    def forget(self, before: float) -> None:
+        """Keep nothing of visits that were over by then; only what comes after can be asked for from now on."""
+        self._schedule.forget(before)
+
     def _compose(self, t: float, sprites: Iterable[Sprite]) -> Any:
         picture = self._dapples.render(t) if self._dapples else self._backdrop.lit.copy()
         sprites = list(sprites)

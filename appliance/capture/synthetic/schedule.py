@@ -87,16 +87,24 @@ class Schedule:
         self._options = options
         self._rain = rain
         self._calls: list[Call] = []
+        self._made = 0
         self._lying: list[Lying] = []
         self._free_from = 0.0
 
     def calls(self, until: float) -> list[Call]:
-        """Return every visit that begins before `until`."""
+        """Return every visit that begins before `until`, and was not forgotten."""
         if self._options.people_per_minute <= 0:
             return []
         while self._free_from <= until:
             self._make()
         return [call for call in self._calls if call.begin < until]
+
+    def forget(self, before: float) -> None:
+        """Keep nothing of visits that were over by then: a camera that runs for a year has had many."""
+        while self._calls and self._calls[0].end < before:
+            del self._calls[0]
+        while self._lying and self._lying[0].end is not None and self._lying[0].end < before:
+            del self._lying[0]
 
     def at(self, t: float) -> Call | None:
         """Return the visit that is under way."""
@@ -109,12 +117,12 @@ class Schedule:
         return [one.parcel for one in self._lying if one.begin <= t and (one.end is None or t < one.end)]
 
     def _make(self) -> None:
-        rng = random.Random(f"{self._options.seed} visit {len(self._calls)}")
+        rng = random.Random(f"{self._options.seed} visit {self._made}")
         rate = self._options.people_per_minute
         parties = max(1, round(_PARTIES_PER_RATE * rate + rng.uniform(-0.4, 0.4)))
         sizes = [rng.choice((1, 1, 1, 1, 2, 2, 3)) for _ in range(parties)]
         cycle = 60 * sum(sizes) / rate * rng.uniform(0.75, 1.25)
-        begin = self._free_from + (rng.uniform(1.5, 5.0) if not self._calls else 0.0)
+        begin = self._free_from + (rng.uniform(1.5, 5.0) if not self._made else 0.0)
         stagger = min(4.0, max(0.8, (cycle - 34) / len(sizes)))
         guests: list[Guest] = []
         spots = list(_SPOTS)
@@ -122,6 +130,7 @@ class Schedule:
             guests += self._party(rng, begin + party * stagger, size, spots)
         end = max(guest.walk.end for guest in guests)
         self._calls.append(Call(begin, end, tuple(guests)))
+        self._made += 1
         self._free_from = end + max(GAP_S + rng.uniform(0, 3), cycle - (end - begin))
 
     def _party(self, rng: random.Random, begin: float, size: int, spots: list[Point]) -> list[Guest]:

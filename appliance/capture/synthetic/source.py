@@ -61,7 +61,9 @@ class SyntheticSource:
         )
 
     def retrieve(self, into: memoryview) -> int:
-        picture = self._scene.render(self._scene_ns / 1e9)
+        moment = self._scene_ns / 1e9
+        picture = self._scene.render(moment)
+        self._scene.forget(moment)
         for quality in _QUALITIES:
             jpeg = simplejpeg.encode_jpeg(picture, quality, "RGB", "420")
             if len(jpeg) <= self._largest:
