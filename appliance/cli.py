@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from appliance import __version__, health, needs, restart
 from appliance.config import Camera, ConfigError, Settings, Watch, load
@@ -31,7 +31,7 @@ from appliance.stage import (
     stop_with_supervisor,
 )
 from appliance.supervisor import NESTED_STOP_PATIENCE_S, REFUSED, STOP_PATIENCE_S, Child, ChildRefusedError, Supervisor
-from appliance.telemetry import Tracer, otlp, set_up_logs
+from appliance.telemetry import Tracer, finish_logs, otlp, set_up_logs
 from appliance.telemetry.tracing import OFF
 
 if TYPE_CHECKING:
@@ -82,6 +82,15 @@ def _addon_settings(config: Path) -> Path:
     from appliance import addon
 
     return addon.prepare(os.environ) if addon.is_here(os.environ) else config
+
+
+def command() -> NoReturn:
+    """Do what the command line says, and end the process: a collector that keeps a thread of ours does not keep it."""
+    code = main()
+    if otlp.is_detained():
+        finish_logs()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _guarded(work: Callable[[], int]) -> int:
@@ -346,4 +355,4 @@ def _names(settings: Settings) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

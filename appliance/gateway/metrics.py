@@ -20,7 +20,7 @@ from appliance import __version__
 from appliance.ipc.heartbeat import read_heartbeats
 from appliance.messages import Histogram
 from appliance.telemetry.metrics import METRICS, Kind, Metric, points
-from appliance.telemetry.otlp import SdkLog, resource
+from appliance.telemetry.otlp import FIGURES_THREAD, SdkLog, resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -104,7 +104,7 @@ class Reporter:
         self._settings = settings
         self._folder = folder
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="metrics", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=FIGURES_THREAD, daemon=True)
         self._thread.start()
 
     def close(self) -> None:

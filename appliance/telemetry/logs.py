@@ -151,10 +151,20 @@ def set_up_logs(process: str, level: str, form: Literal["text", "json"] = "text"
     root = logging.getLogger()
     root.handlers[:] = [_NeverWaits(lines)]
     atexit.register(_finish, lines)
+    _unwritten.append(lines)
     root.setLevel(level.upper())
     # What libraries say of their daily work is no fact of ours.
     for noisy in ("aiohttp.access", "asyncio", "libav", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+_unwritten: list[queue.Queue[logging.LogRecord]] = []
+
+
+def finish_logs() -> None:
+    """Give what is not written yet its moment; for a process that ends without the interpreter's leave."""
+    for lines in _unwritten:
+        _finish(lines)
 
 
 def _finish(lines: queue.Queue[logging.LogRecord]) -> None:

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 GOODBYE_S = 0.5
 """For what is still on its way when the process ends."""
 REASON_MOST = 300
+TRACES_THREAD, FIGURES_THREAD = "traces to a collector", "figures to a collector"
 SECRET_LEAST = 6
 """Letters; a shorter part of a header ("Basic") is no secret."""
 _GRPC_PORT = 4317
@@ -168,7 +169,7 @@ class Delivery:
         self._lost, self._lock = 0, threading.Lock()
         self.on_lost: Callable[[int], object] = lambda _many: None
         """Hears how many spans never got there, since the process began."""
-        self._thread = threading.Thread(target=self._work, name="traces", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=TRACES_THREAD, daemon=True)
         self._thread.start()
 
     def __call__(self, span: Span) -> None:
@@ -271,6 +272,11 @@ class _Spans:
         )
         made.end(max(span.start_ns, span.end_ns))
         return self._ended.newest
+
+
+def is_detained() -> bool:
+    """Return whether a collector still keeps a thread: the SDK waits for it longer than a process that ends should."""
+    return any(thread.name in (TRACES_THREAD, FIGURES_THREAD) for thread in threading.enumerate())
 
 
 def _number(environ: Mapping[str, str], name: str, default: float) -> float:

@@ -120,8 +120,8 @@ def grpc_receiver(port: int = 0) -> Iterator[Receiver]:
             return ExportMetricsServiceResponse()
 
     server = grpc.server(ThreadPoolExecutor(8))
-    add_TraceServiceServicer_to_server(Traces(), server)
-    add_MetricsServiceServicer_to_server(Metrics(), server)
+    add_TraceServiceServicer_to_server(Traces(), server)  # type: ignore[no-untyped-call]
+    add_MetricsServiceServicer_to_server(Metrics(), server)  # type: ignore[no-untyped-call]
     bound = server.add_insecure_port(f"127.0.0.1:{port}")
     receiver.url = f"http://127.0.0.1:{bound}"
     server.start()

@@ -111,6 +111,11 @@ def ingress(addon: Addon) -> Iterator[str]:
     loop = asyncio.new_event_loop()
     url: list[str] = []
 
+    async def pass_on(theirs: aiohttp.ClientWebSocketResponse, ours: web.WebSocketResponse) -> None:
+        async for message in theirs:
+            if message.type is WSMsgType.BINARY:
+                await ours.send_bytes(message.data)
+
     async def forward(request: web.Request) -> web.StreamResponse:
         session = request.app[SESSION]
         target = f"http://127.0.0.1:{addon.port}/{request.match_info['path']}"
@@ -118,10 +123,10 @@ def ingress(addon: Addon) -> Iterator[str]:
             ours = web.WebSocketResponse()
             await ours.prepare(request)
             async with session.ws_connect(target, max_msg_size=0) as theirs:
-                async for message in theirs:
-                    if message.type is not WSMsgType.BINARY or ours.closed:
-                        break
-                    await ours.send_bytes(message.data)
+                passing = asyncio.create_task(pass_on(theirs, ours))
+                async for _ in ours:  # so that it is heard that the browser goes
+                    pass
+                passing.cancel()
             return ours
         headers = {"X-Ingress-Path": PREFIX, "X-Forwarded-For": "192.168.1.20"}
         async with session.get(target, params=request.query, headers=headers) as answer:
