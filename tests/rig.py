@@ -61,6 +61,9 @@ def absent_parts() -> list[str]:
         and Path(os.environ.get("V4L2VM_HOME", "/opt/v4l2vm"), "root.ext4").exists(),
         "GStreamer's RTSP server": any(Path("/usr/lib").glob("*/girepository-1.0/GstRtspServer-1.0.typelib")),
         "g++ and FlatBuffers' headers": shutil.which("g++") and Path("/usr/include/flatbuffers").exists(),
+        "Prometheus": shutil.which("prometheus") and shutil.which("promtool"),
+        "kubectl": shutil.which("kubectl"),
+        "systemd-analyze": shutil.which("systemd-analyze"),
         "ESPHome": shutil.which(os.environ.get("ESPHOME", "esphome")),
         "footage and models (../shared)": CLIP.exists() and MODEL.exists(),
     }
