@@ -14,7 +14,8 @@ from pathlib import Path
 USER = 10001
 OURS = ("/data", "/var/lib/porchlight")
 DEVICES = ("/dev/video*", "/dev/dri/*")
-COMMAND = "/opt/porchlight/bin/porchlight"
+COMMAND = ("/usr/bin/tini", "--", "/opt/porchlight/bin/porchlight")
+"""tini is the container's first process: it passes signals on, and buries what nobody waits for."""
 
 
 def main() -> None:
@@ -30,7 +31,7 @@ def main() -> None:
         except PermissionError:
             sys.exit(f"porchlight: without capabilities it cannot leave root: start the container with --user {USER}")
         os.environ["HOME"] = "/var/lib/porchlight"
-    os.execv(COMMAND, [COMMAND, *sys.argv[1:]])
+    os.execv(COMMAND[0], [*COMMAND, *sys.argv[1:]])
 
 
 def give(folder: Path) -> None:

@@ -62,6 +62,7 @@ def absent_parts() -> list[str]:
         "GStreamer's RTSP server": any(Path("/usr/lib").glob("*/girepository-1.0/GstRtspServer-1.0.typelib")),
         "g++ and FlatBuffers' headers": shutil.which("g++") and Path("/usr/include/flatbuffers").exists(),
         "Prometheus": shutil.which("prometheus") and shutil.which("promtool"),
+        "containers (buildah, podman)": shutil.which("buildah") and shutil.which("podman") and shutil.which("crun"),
         "kubectl": shutil.which("kubectl"),
         "systemd-analyze": shutil.which("systemd-analyze"),
         "ESPHome": shutil.which(os.environ.get("ESPHOME", "esphome")),
