@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from appliance.ipc import heartbeat
 from appliance.ipc.errors import CorruptError
 from appliance.ipc.heartbeat import HeartbeatFile, decode, encode, read_heartbeats
 from appliance.ipc.run_folder import RunFolder
@@ -157,3 +158,21 @@ def test_nobody_else_may_read_a_heartbeat(folder: RunFolder) -> None:
     finally:
         os.umask(before)
     assert stat.S_IMODE((folder.heartbeats / "capture").stat().st_mode) == 0o600
+
+
+def test_what_was_read_once_is_not_decoded_again(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The controller asks four times a second for what changes once."""
+    decoded: list[str] = []
+    plain = heartbeat.decode
+
+    def counted(data: bytes, source: str) -> Heartbeat:
+        decoded.append(source)
+        return plain(data, source)
+
+    monkeypatch.setattr(heartbeat, "decode", counted)
+    file = HeartbeatFile(folder, "capture")
+    for number in range(3):
+        file.write(Heartbeat("capture", Health.RUNNING, number, 1))
+        for _ in range(4):
+            assert read_heartbeats(folder)["capture"].beat_ns == number
+    assert len(decoded) == 3
