@@ -24,7 +24,10 @@ PATIENCE_S = 3.0
 
 
 class Witness:
-    """`publish` sends a retained word on the controller's topic, and returns whether that was possible."""
+    """`publish` sends a retained word on the controller's topic, and returns whether that was possible.
+
+    Of a controller that has not started yet it says nothing.
+    """
 
     def __init__(self, publish: Callable[[str], bool], now_s: float) -> None:
         self._publish = publish
@@ -40,6 +43,6 @@ class Witness:
             if self._has_accused and beat.facts.get("mqtt") == "connected" and self._publish(ONLINE):
                 log.info("the controller is back")
                 self._has_accused = False
-        elif not self._has_accused and now_s - self._heard_s > PATIENCE_S and self._publish(OFFLINE):
+        elif self._beat_ns and not self._has_accused and now_s - self._heard_s > PATIENCE_S and self._publish(OFFLINE):
             log.warning("the controller has not been heard of for %.0f s: its entities are unavailable", PATIENCE_S)
             self._has_accused = True

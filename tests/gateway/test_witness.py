@@ -76,7 +76,13 @@ def test_what_cannot_be_sent_is_sent_as_soon_as_it_can() -> None:
     assert scene.said == ["offline", "online"]
 
 
-def test_a_gateway_that_starts_beside_a_controller_that_never_beats_tells_of_it() -> None:
+def test_nothing_is_said_of_a_controller_that_has_not_started_yet() -> None:
     scene = Scene()
-    scene.wait(PATIENCE_S + 1, beating=False, gone=True)
+    scene.wait(60, beating=False, gone=True)
+    assert scene.said == []
+
+
+def test_a_gateway_that_starts_beside_a_controller_that_hangs_tells_of_it() -> None:
+    scene = Scene()
+    scene.wait(PATIENCE_S + 1, beating=False)
     assert scene.said == ["offline"]
