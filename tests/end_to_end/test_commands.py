@@ -421,13 +421,16 @@ def test_a_flood_of_good_commands_holds_up_no_alarm(busy: House, figure: Figure)
 
 
 def check_what_holds(house: House) -> None:
-    """Once the flood is through, the next commands are obeyed, and what is told is what is kept."""
+    """Once the flood is through, the next commands are obeyed, and what is told is what is kept.
+
+    The threshold becomes a lower one: a higher one would be refused where the flood has left the alarm armed.
+    """
     wait_for("the alarm's commands are through", PATIENCE_S, lambda: is_settled(house))
-    house.send("front_door/cfg/threshold/set", "62")
+    house.send("front_door/cfg/threshold/set", "42")
     house.send("alarm/set", "ARM_NIGHT")
-    wait_for("the threshold is told", PATIENCE_S, lambda: house.ear.last("/cfg/threshold") == "62")
+    wait_for("the threshold is told", PATIENCE_S, lambda: house.ear.last("/cfg/threshold") == "42")
     wait_for("and the alarm", PATIENCE_S, lambda: '"mode": "night"' in (house.ear.last("/alarm/attributes") or ""))
-    wait_for("the threshold is kept", PATIENCE_S, lambda: b"0.62" in house.kept()["choices.json"])
+    wait_for("the threshold is kept", PATIENCE_S, lambda: b"0.42" in house.kept()["choices.json"])
     wait_for("and the alarm", PATIENCE_S, lambda: json.loads(house.kept()["alarm.json"])["mode"] == "night")
 
 
