@@ -398,8 +398,13 @@ def test_an_alarm_is_explained_down_to_the_frame(tmp_path: Path, broker: Broker,
         )
         trace_id = entered["trace_id"]
         assert pending["trace_id"] == triggered["trace_id"] == trace_id
-        alarms = [one.json() for one in ear.all("/front_door/event")]
-        assert [words["trace_id"] for words in alarms if words["event_type"] == "alarm_triggered"] == [trace_id]
+
+        def of_the_camera() -> list[str]:
+            alarms = [one.json() for one in ear.all("/front_door/event")]
+            return [words["trace_id"] for words in alarms if words["event_type"] == "alarm_triggered"]
+
+        wait_for("the camera's own event", 20, of_the_camera)
+        assert of_the_camera() == [trace_id]
 
         def spans(trace_id: str, name: str) -> list[Any]:
             return [span for span in receiver.trace(trace_id) if span.name == name]

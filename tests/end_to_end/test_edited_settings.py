@@ -70,7 +70,7 @@ def test_a_camera_that_is_added_is_watched_and_one_that_is_removed_is_gone(home:
     left = {m.topic: m.payload for m in ear.heard if "/yard/" in m.topic and m.topic.startswith("porchlight/")}
     told_live = ("event", "stats", "camera")
     assert {topic for topic, payload in left.items() if payload and not topic.endswith(told_live)} == set()
-    assert home.get("/cameras/yard/snapshot.jpg")[0] == 404
+    wait_for("its picture is gone", PATIENCE_S, lambda: home.get("/cameras/yard/snapshot.jpg")[0] == 404)
     assert pids(home) == before
     assert "offline" not in [heard.payload.decode() for heard in ear.all("/porch/status")]
 
