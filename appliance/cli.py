@@ -31,7 +31,9 @@ from appliance.stage import (
     stop_with_supervisor,
 )
 from appliance.supervisor import NESTED_STOP_PATIENCE_S, REFUSED, STOP_PATIENCE_S, Child, ChildRefusedError, Supervisor
-from appliance.telemetry import Tracer, finish_logs, otlp, set_up_logs
+from appliance.telemetry import Tracer, finish_logs, set_up_logs
+from appliance.telemetry.collector import collector, share
+from appliance.telemetry.delivery import Delivery, is_detained
 from appliance.telemetry.tracing import OFF
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "pin":
         return _pin()
     if options.command == "health":
-        return health.main(options.rest)
+        return health.tell(options.stage, options.instance)
     try:
         if options.command == "run" and "SUPERVISOR_TOKEN" in os.environ:
             options.config = _addon_settings(options.config)
@@ -87,7 +89,7 @@ def _addon_settings(config: Path) -> Path:
 def command() -> NoReturn:
     """Do what the command line says, and end the process: a collector that keeps a thread of ours does not keep it."""
     code = main()
-    if otlp.is_detained():
+    if is_detained():
         finish_logs()
         os._exit(code)
     sys.exit(code)
@@ -133,8 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--sweep", action="store_true", help="first remove what killed instances have left")
     model_arguments.add(command)
     text = "Is it well? 0 if it is, else 1 and what is wrong; for HEALTHCHECK and probes."
-    well = commands.add_parser("health", help=text, description=text)
-    well.add_argument("rest", nargs=argparse.REMAINDER, help="a stage; --instance NAME")
+    health.add_arguments(commands.add_parser("health", help=text, description=text))
     text = "Ask for a PIN and print its hash, for alarm.pin in the settings."
     commands.add_parser("pin", help=text, description=text)
     stage = command("stage", "Run one stage in the foreground, as a container of k3s does.")
@@ -225,7 +226,7 @@ def _run(options: argparse.Namespace, settings: Settings, exit_after_s: float | 
         folder.demand_room(need.start + need.renewal)
         context = _context("supervisor", settings, folder, supervised=False)
         log.info("porchlight %s, instance %s: watching %s", __version__, settings.instance, _names(settings))
-        if (to := otlp.collector(settings, os.environ)) is not None:
+        if (to := collector(settings, os.environ)) is not None:
             log.info("traces and metrics go to %s", to.told)
         edits = Edits(options.config, settings, folder, os.environ)
         supervisor = _supervisor(context)
@@ -260,9 +261,9 @@ def _stage(options: argparse.Namespace, settings: Settings) -> int:
     folder = RunFolder(settings.instance)
     folder.create()
     watch = Watch(options.config, os.environ) if camera is None else None
-    to = otlp.collector(settings, os.environ)
-    delivery = otlp.Delivery(to, settings, name, os.environ) if to is not None and name != "capture" else None
-    tracer = Tracer(delivery, otlp.share(settings, os.environ))
+    to = collector(settings, os.environ)
+    delivery = Delivery(to, settings, name, os.environ) if to is not None and name != "capture" else None
+    tracer = Tracer(delivery, share(settings, os.environ))
     context = _context(name, settings, folder, supervised=options.supervised, watch=watch, tracer=tracer)
     if delivery is not None:
         context.pulse.counters["spans_lost"] = 0

@@ -12,7 +12,7 @@ from appliance.ipc.run_folder import SHARED_MEMORY, RunFolder
 from appliance.messages import Health
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from appliance.messages import Heartbeat, SourceHealth
@@ -21,14 +21,24 @@ STAGES = ("capture", "inference", "controller", "gateway")
 _PREFIX = "porchlight-"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Say what is wrong. Return 0 where nothing is, else 1."""
+def main() -> int:
+    """Be the command `porchlight-health`: `porchlight health`, and no more of Porchlight than that takes."""
     parser = argparse.ArgumentParser(prog="porchlight-health", description="Is the appliance, or one stage, well?")
+    add_arguments(parser)
+    options = parser.parse_args()
+    return tell(options.stage, options.instance)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the words that `tell` is given."""
     parser.add_argument("stage", nargs="?", choices=STAGES, help="only this one: is it running?")
     parser.add_argument("--instance", default=os.environ.get("PORCHLIGHT_INSTANCE"), help="where several run")
-    options = parser.parse_args(arguments)
-    folder = find(options.instance)
-    wrong = ["nothing runs here"] if folder is None else troubles(fresh_heartbeats(folder), options.stage)
+
+
+def tell(stage: str | None, instance: str | None) -> int:
+    """Say what is wrong. Return 0 where nothing is, else 1."""
+    folder = find(instance)
+    wrong = ["nothing runs here"] if folder is None else troubles(fresh_heartbeats(folder), stage)
     for each in wrong:
         print(each)
     return 1 if wrong else 0

@@ -142,6 +142,11 @@ class Pulse:
             for name in [name for name in figures if camera == camera_of(name)]:
                 del figures[name]
 
+    @property
+    def is_due(self) -> bool:
+        """Whether `beat` would write: what only it needs can be worked out then."""
+        return time.monotonic() >= self._due
+
     def beat(self, *, now: bool = False) -> None:
         """Write the heartbeat if one is due, or `now`. A full file system is reported, never raised."""
         moment = time.monotonic()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance import health
+from appliance import cli, health
 from appliance.ipc.heartbeat import HeartbeatFile
 from appliance.ipc.run_folder import RunFolder
 from appliance.messages import Health, Heartbeat, SourceHealth
@@ -85,7 +85,7 @@ def test_the_command_says_what_is_wrong_and_costs_no_heavy_import() -> None:
         for name, each in house(seen=Health.DEGRADED).items():
             HeartbeatFile(folder, name).write(each)
         code = (
-            "import sys; from appliance.health import main; code = main(sys.argv[1:]); "
+            "import sys; from appliance.health import main; code = main(); "
             "heavy = {'pydantic', 'aiohttp', 'cv2', 'paho', 'opentelemetry', 'grpc', 'yaml'} & set(sys.modules); "
             "sys.exit(code if not heavy else f'imports {heavy}')"
         )
@@ -100,3 +100,11 @@ def test_the_command_says_what_is_wrong_and_costs_no_heavy_import() -> None:
         assert ran.stderr == ""
     finally:
         folder.remove()
+
+
+@pytest.mark.parametrize(
+    "words", [["--instance", "nobody"], ["gateway", "--instance", "nobody"], ["--instance=nobody"]]
+)
+def test_porchlight_health_is_the_same_command(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["health", *words]) == 1
+    assert capsys.readouterr().out == "nothing runs here\n"

@@ -56,13 +56,15 @@ def prepare(environ: MutableMapping[str, str]) -> Path:
     written = _read(Path(own)) if own else settings_of(options, _hash)
     if "cameras" not in written or not written["cameras"]:
         raise AddonError('there is no camera yet: add one under "cameras", with an id and a source')
-    if not written.get("mqtt", {}).get("host") and written.get("mqtt", {}).get("enabled", True):
-        written["mqtt"] = {**written.get("mqtt", {}), **mqtt_of(_service(environ["SUPERVISOR_TOKEN"]))}
-    if not written.get("model", {}).get("path"):
-        written["model"] = {**written.get("model", {}), "path": _model(str(options.get("model") or ""))}
+    mqtt, model = written.get("mqtt") or {}, written.get("model") or {}
+    if isinstance(mqtt, dict) and not mqtt.get("host") and mqtt.get("enabled", True):
+        written["mqtt"] = {**mqtt, **mqtt_of(_service(environ["SUPERVISOR_TOKEN"]))}
+    if isinstance(model, dict) and not model.get("path"):  # what is none is refused where it is loaded
+        written["model"] = {**model, "path": _model(str(options.get("model") or ""))}
     environ.update(environment(str(DATA)))
     path = DATA / "settings.yaml"
-    path.touch(mode=0o600)
+    path.touch()
+    path.chmod(0o600)
     path.write_text(yaml.safe_dump(written, sort_keys=False, allow_unicode=True))
     return path
 

@@ -100,7 +100,7 @@ class _Capture:
             else:
                 self._follow(source, fd)
         finally:
-            self._beat()
+            self._gather()
             self._unusable.update(source.counts())
             self._source = None
             source.close()
@@ -265,16 +265,23 @@ class _Capture:
         text, extra = "camera %s: the clip has ended after %d frames", {"camera": self._camera.id}
         log.info(text, self._camera.id, self._frame_number, extra=extra)
         self._pace = self._pace.in_mode(Mode.STANDBY)
+        self._gather()
         self.say(Health.ENDED, "the clip has ended")
         self.idle_until(_FOREVER_NS)
 
     def _beat(self) -> None:
+        """Called at every frame and every wait; what takes more than a moment to gather is gathered once a second."""
+        pulse = self._context.pulse
+        pulse.counters["frames_captured"] = self._frame_number
+        pulse.counters["frames_published"] = self._published
+        if pulse.is_due:
+            self._gather()
+            pulse.beat()
+
+    def _gather(self) -> None:
         counters = self._context.pulse.counters
-        counters["frames_captured"] = self._frame_number
-        counters["frames_published"] = self._published
         counters["fps"] = self._rate.per_second
         unusable = self._unusable + Counter(self._source.counts() if self._source is not None else ())
         counters.update({f"unusable.{reason}": many for reason, many in unusable.items()})
         lost = self._lost + Counter(self._publisher.lost if self._publisher is not None else ())
         counters.update({f"lost.{consumer}": lost[consumer] for consumer in SUBSCRIBERS[FRAMES]})
-        self._context.pulse.beat()

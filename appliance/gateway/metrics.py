@@ -19,8 +19,9 @@ from prometheus_client.registry import Collector as PrometheusCollector
 from appliance import __version__
 from appliance.ipc.heartbeat import read_heartbeats
 from appliance.messages import Histogram
+from appliance.telemetry.collector import resource
+from appliance.telemetry.delivery import FIGURES_THREAD, GOODBYE_S, SdkLog
 from appliance.telemetry.metrics import METRICS, Kind, Metric, points
-from appliance.telemetry.otlp import FIGURES_THREAD, SdkLog, resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,13 +29,12 @@ if TYPE_CHECKING:
     from appliance.config import Settings
     from appliance.ipc.run_folder import RunFolder
     from appliance.messages import Heartbeat
-    from appliance.telemetry.otlp import Collector
+    from appliance.telemetry.collector import Collector
 
 log = logging.getLogger(__name__)
 
 INTERVAL_S = 60.0
 """OpenTelemetry's own default; OTEL_METRIC_EXPORT_INTERVAL has another, in milliseconds."""
-GOODBYE_S = 0.5
 _UNITS = {"s": "seconds", "By": "bytes"}
 
 
@@ -113,19 +113,16 @@ class Reporter:
         self._thread.join(GOODBYE_S)
 
     def _work(self) -> None:
+        sdk_log = SdkLog(self._to, "figures for the ")
         try:
-            from opentelemetry.sdk.metrics.export import MetricExportResult
-
-            sdk_log = SdkLog(self._to, "figures for the ")
-            exporter = self._to.exporter("metrics")
-            about = resource(self._settings, "")
-            last = False
-            while not last:
-                last = self._stop.wait(_interval_s())
-                result = exporter.export(otlp_data(read_heartbeats(self._folder), about))
-                sdk_log.note(is_well=result is MetricExportResult.SUCCESS)
+            exporter, about = self._to.exporter("metrics"), resource(self._settings, "")
         except Exception as error:  # noqa: BLE001 -- whatever is wrong there, nobody else suffers
             log.error("no metrics: %s cannot be spoken to: %s", self._to.told, error)  # noqa: TRY400
+            return
+        last = False
+        while not last:
+            last = self._stop.wait(_interval_s())
+            sdk_log.sent(lambda: exporter.export(otlp_data(read_heartbeats(self._folder), about)))
 
 
 def otlp_data(beats: Mapping[str, Heartbeat], about: Any) -> Any:

@@ -21,7 +21,7 @@ from appliance.ipc.heartbeat import read_heartbeats
 from appliance.messages import Health
 from appliance.roster import Roster
 from appliance.stage import StageRefusedError
-from appliance.telemetry.otlp import collector
+from appliance.telemetry.collector import collector
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -82,7 +82,6 @@ class _Lens:
     took_s: float = 0.0
     waiting_since_s: float | None = None
     """When a frame was first seen to be there, while it was not yet this camera's turn."""
-    broken: int = 0
 
     @property
     def period_s(self) -> float:
@@ -187,10 +186,9 @@ class Watch:
             began_ns = time.monotonic_ns()
             frame = self._take(loan)
         except (CorruptError, PictureError, cv2.error) as error:  # one camera's picture must not stop the others
-            lens.broken += 1
             lens.waiting_since_s = None
             lens.fault.report(error)
-            self._context.pulse.counters[f"frames_broken.{lens.camera.id}"] = lens.broken
+            self._context.pulse.count(f"frames_broken.{lens.camera.id}")
             return
         taken_ns = time.monotonic_ns()
         try:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from appliance.addon import AddonError, is_here, prepare, start
+from appliance.config import ConfigError, load
 from tests.addon.stand_in import TOKEN, Supervisor, supervisor
 
 CAMERA = {"id": "porch", "source": "synthetic://porch"}
@@ -162,3 +163,25 @@ def test_a_model_is_got_once_and_a_failed_download_says_what_else_can_be_done(
         prepare(environ)
     assert commands[-1][-1] == "https://example.com/other.onnx"
     assert len(commands) == 2
+
+
+@pytest.mark.parametrize("mqtt", [None, {}, {"keepalive": 20}])
+def test_a_section_of_the_settings_file_that_names_no_broker_has_the_supervisors(
+    offering: Supervisor, tmp_path: Path, environ: dict[str, str], mqtt: Any
+) -> None:
+    own = tmp_path / "porchlight.yaml"
+    own.write_text(yaml.safe_dump({**FILE, "mqtt": mqtt}))
+    options(tmp_path, settings_file=str(own))
+    assert written(prepare(environ))["mqtt"]["host"] == "core-mosquitto"
+
+
+def test_a_section_that_is_none_is_left_for_who_names_its_line(
+    offering: Supervisor, tmp_path: Path, environ: dict[str, str]
+) -> None:
+    own = tmp_path / "porchlight.yaml"
+    own.write_text(yaml.safe_dump({**FILE, "mqtt": ["broker.lan"], "model": "small"}))
+    options(tmp_path, settings_file=str(own))
+    path = prepare(environ)
+    assert (written(path)["mqtt"], written(path)["model"]) == (["broker.lan"], "small")
+    with pytest.raises(ConfigError, match="mqtt"):
+        load(path, {})

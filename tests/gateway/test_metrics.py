@@ -21,8 +21,8 @@ from appliance.gateway.metrics import Exposition, otlp_data, prometheus_name
 from appliance.ipc.heartbeat import HeartbeatFile, read_heartbeats
 from appliance.messages import Health, Heartbeat, Histogram
 from appliance.stage import Pulse
+from appliance.telemetry.collector import resource
 from appliance.telemetry.metrics import METRICS, Kind
-from appliance.telemetry.otlp import resource
 from tests.gateway.loops import asynchronous
 from tests.gateway.test_web import TOKEN, serving
 

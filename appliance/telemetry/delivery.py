@@ -1,23 +1,21 @@
-"""To an OpenTelemetry collector: where it is, and spans and figures on their way there, from threads of their own.
+"""Spans on their way to an OpenTelemetry collector, from a thread of their own.
 
-The SDK loads in those threads, and only where a collector is set. Whatever the collector does (away, slow, refusing),
-nobody here waits for it: what does not fit is dropped, oldest first, and counted.
+Whatever the collector does (away, slow, refusing), nobody here waits for it: what does not fit is dropped, oldest
+first, and counted.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import re
 import threading
 from collections import deque
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from appliance import __version__
+from appliance.telemetry.collector import resource
 from appliance.telemetry.logs import RepeatedFault
 from appliance.telemetry.tracing import NO_PARENT, Span
 
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from appliance.config import Settings
+    from appliance.telemetry.collector import Collector
 
 log = logging.getLogger(__name__)
 
@@ -32,126 +31,7 @@ GOODBYE_S = 0.5
 """For what is still on its way when the process ends."""
 REASON_MOST = 300
 TRACES_THREAD, FIGURES_THREAD = "traces to a collector", "figures to a collector"
-SECRET_LEAST = 6
-"""Letters; a shorter part of a header ("Basic") is no secret."""
-_GRPC_PORT = 4317
 _RETRY = re.compile(r",? retrying in [\d.]+ ?s\.?")
-
-
-@dataclass(frozen=True, slots=True)
-class Collector:
-    """Where the collector is, and how it is spoken to. What is None here the SDK takes from the OTEL_* variables."""
-
-    endpoint: str | None
-    protocol: str
-    headers: Mapping[str, str] | None
-    ca_file: str | None
-    told: str
-    """The address, for people."""
-    secrets: tuple[str, ...] = ()
-    """What the SDK may know and nobody else should read."""
-
-    def exporter(self, signal: str) -> Any:
-        """Return the SDK's exporter of this signal, "traces" or "metrics". OSError: no certificate."""
-        of_traces = signal == "traces"
-        settings: dict[str, Any] = {}
-        if self.headers is not None:
-            settings["headers"] = self.headers
-        if self.protocol == "grpc":
-            os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its core writes past our log
-            from opentelemetry.exporter.otlp.proto.grpc import metric_exporter as grpc_metrics
-            from opentelemetry.exporter.otlp.proto.grpc import trace_exporter as grpc_traces
-
-            if self.endpoint is not None:
-                settings["endpoint"] = self.endpoint
-            if self.ca_file is not None:
-                import grpc
-
-                settings["credentials"] = grpc.ssl_channel_credentials(Path(self.ca_file).read_bytes())
-            return (
-                grpc_traces.OTLPSpanExporter(**settings) if of_traces else grpc_metrics.OTLPMetricExporter(**settings)
-            )
-        from opentelemetry.exporter.otlp.proto.http import metric_exporter as http_metrics
-        from opentelemetry.exporter.otlp.proto.http import trace_exporter as http_traces
-
-        if self.endpoint is not None:
-            settings["endpoint"] = f"{self.endpoint.rstrip('/')}/v1/{signal}"
-        if self.ca_file is not None:
-            settings["certificate_file"] = self.ca_file
-        return http_traces.OTLPSpanExporter(**settings) if of_traces else http_metrics.OTLPMetricExporter(**settings)
-
-
-def collector(settings: Settings, environ: Mapping[str, str], signal: str = "traces") -> Collector | None:
-    """Return the collector for this signal, None where none is set. Settings go before variables."""
-    telemetry, name = settings.telemetry, signal.upper()
-    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
-        return None
-    exporters = [word.strip().lower() for word in environ.get(f"OTEL_{name}_EXPORTER", "").split(",")]
-    if exporters != [""] and "otlp" not in exporters:
-        return None  # we have no other exporter
-    own = environ.get(f"OTEL_EXPORTER_OTLP_{name}_ENDPOINT", "")
-    endpoint = telemetry.otlp_endpoint or own or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
-    if not endpoint:
-        return None
-    protocol: str = telemetry.otlp_protocol
-    if protocol == "auto":
-        said = environ.get(f"OTEL_EXPORTER_OTLP_{name}_PROTOCOL") or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "")
-        protocol = said if said in ("grpc", "http/protobuf") else _usual_protocol(endpoint)
-    headers = None
-    if telemetry.otlp_headers is not None:
-        pairs = (header.partition("=") for header in telemetry.otlp_headers.get_secret_value().split(","))
-        headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-    ca_file = str(telemetry.otlp_ca_file) if telemetry.otlp_ca_file is not None else None
-    told = f"{_without_login(endpoint)} ({protocol})"
-    return Collector(telemetry.otlp_endpoint, protocol, headers, ca_file, told, _secrets(headers, environ))
-
-
-def _usual_protocol(endpoint: str) -> str:
-    """Return what is spoken at such an address: gRPC's are host:port, or have its port."""
-    try:
-        is_grpc = "://" not in endpoint or urlsplit(endpoint).port == _GRPC_PORT
-    except ValueError:
-        is_grpc = False
-    return "grpc" if is_grpc else "http/protobuf"
-
-
-def _secrets(headers: Mapping[str, str] | None, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return what must be told nowhere: the headers' values, and logins in addresses; the longest first."""
-    found = set((headers or {}).values())
-    for name in ("", "TRACES_", "METRICS_"):
-        given = environ.get(f"OTEL_EXPORTER_OTLP_{name}HEADERS", "")
-        found |= {given, *(header.partition("=")[2].strip() for header in given.split(","))}
-        found |= {word for value in tuple(found) for word in value.split() if len(word) >= SECRET_LEAST}
-        with contextlib.suppress(ValueError):
-            parts = urlsplit(environ.get(f"OTEL_EXPORTER_OTLP_{name}ENDPOINT", ""))
-            found |= {parts.password or "", parts.netloc.rpartition("@")[0]}
-    return tuple(sorted(found - {""}, key=len, reverse=True))
-
-
-def share(settings: Settings, environ: Mapping[str, str]) -> float:
-    """Return the share of all traces that is delivered: the settings', or what OTEL_TRACES_SAMPLER says."""
-    if settings.telemetry.trace_share:
-        return settings.telemetry.trace_share
-    sampler = environ.get("OTEL_TRACES_SAMPLER", "").strip().lower().removeprefix("parentbased_")
-    if sampler == "traceidratio":
-        with contextlib.suppress(ValueError):
-            return min(1.0, max(0.0, float(environ.get("OTEL_TRACES_SAMPLER_ARG", "1"))))
-    return 1.0 if sampler in ("always_on", "traceidratio") else 0.0
-
-
-def resource(settings: Settings, stage: str) -> Any:
-    """Return what the SDK says of who is speaking; OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME go before it."""
-    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-
-    ours = Resource.create(
-        {
-            "service.name": f"porchlight-{stage.partition('.')[0]}" if stage else "porchlight",
-            "service.namespace": "porchlight",
-            "service.instance.id": settings.instance,
-            "service.version": __version__,
-        }
-    )
-    return ours.merge(OTELResourceDetector().detect())
 
 
 class Delivery:
@@ -198,7 +78,6 @@ class Delivery:
             sdk_log = SdkLog(self._to)  # before anything of the SDK's can say something
             exporter = self._to.exporter("traces")
             spans = _Spans(resource(self._settings, self._stage))
-            from opentelemetry.sdk.trace.export import SpanExportResult
         except Exception as error:  # noqa: BLE001 -- whatever is wrong there, nobody else suffers
             log.error("no traces: %s cannot be spoken to: %s", self._to.told, error)  # noqa: TRY400
             return
@@ -209,11 +88,13 @@ class Delivery:
             self._hurry.clear()
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(self._batch, len(self._waiting)))]
-                is_well = exporter.export([spans.sdk(span) for span in batch]) is SpanExportResult.SUCCESS
-                sdk_log.note(is_well=is_well)
-                if not is_well:
+                if not sdk_log.sent(partial(_export, exporter, spans, batch)):
                     self._lose(len(batch))
         exporter.shutdown()
+
+
+def _export(exporter: Any, spans: _Spans, batch: list[Span]) -> Any:
+    return exporter.export([spans.sdk(span) for span in batch])
 
 
 class _Spans:
@@ -315,6 +196,15 @@ class SdkLog(logging.Handler):
         self._first = self._first or text[:REASON_MOST]
         log.debug("OpenTelemetry: %s", text[:REASON_MOST])
 
+    def sent(self, export: Callable[[], Any]) -> bool:
+        """Have something sent, and return whether the collector has taken it. What that raises is a failure too."""
+        try:
+            is_well = bool(export().name == "SUCCESS")  # of SpanExportResult, or MetricExportResult
+        except Exception as error:  # noqa: BLE001 -- this batch only: the thread must outlive it
+            self._first, is_well = f"{type(error).__name__}: {error}"[:REASON_MOST], False
+        self.note(is_well=is_well)
+        return is_well
+
     def note(self, *, is_well: bool) -> None:
         """Note whether the collector has taken something."""
         if is_well:
@@ -322,8 +212,3 @@ class SdkLog(logging.Handler):
         else:
             self._fault.report(self._first or "takes nothing")
         self._first = ""
-
-
-def _without_login(address: str) -> str:
-    scheme, separator, rest = address.rpartition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2].partition('/')[0].partition('?')[0]}"

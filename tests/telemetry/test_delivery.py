@@ -17,7 +17,8 @@ from opentelemetry.trace import SpanKind
 
 from appliance.config import Settings
 from appliance.messages import TraceContext
-from appliance.telemetry.otlp import REASON_MOST, Collector, Delivery, SdkLog, collector
+from appliance.telemetry.collector import Collector, collector
+from appliance.telemetry.delivery import REASON_MOST, Delivery, SdkLog
 from appliance.telemetry.tracing import NO_PARENT, Span, publishing
 
 PATIENCE_S = 20.0
@@ -121,6 +122,26 @@ def test_what_the_collector_refuses_is_counted_as_lost() -> None:
         delivery(a_span(number))
     delivery.close(PATIENCE_S)
     assert lost[-1] == 20
+
+
+def test_a_batch_that_cannot_be_made_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    class Fragile(Slow):
+        def export(self, batch: list[Any]) -> SpanExportResult:
+            if batch[0].name == "span 1":
+                raise TypeError("what nobody thought of")
+            return super().export(batch)
+
+    slow, lost = Fragile(), [0]
+    slow.may_load.set()
+    slow.may_go_on.set()
+    delivery = delivery_to(slow)
+    delivery.on_lost = lost.append
+    for number in range(1, 17):
+        delivery(a_span(number))
+    delivery.close(PATIENCE_S)
+    assert slow.names[-1] == "span 16"
+    assert lost[-1] == 16 - len(slow.names)
+    assert "TypeError: what nobody thought of" in caplog.text
 
 
 def test_what_came_while_the_sdk_was_loading_is_still_sent_at_the_end() -> None:
@@ -231,7 +252,7 @@ def test_a_collector_that_fails_is_told_once_then_at_debug_then_once_when_it_is_
 
 def test_what_the_sdk_says_goes_to_nobody_else_and_is_not_long(caplog: pytest.LogCaptureFixture) -> None:
     failed(SdkLog(TO), "x" * 10_000)
-    assert {record.name for record in caplog.records} == {"appliance.telemetry.otlp"}
+    assert {record.name for record in caplog.records} == {"appliance.telemetry.delivery"}
     assert all(len(record.getMessage()) < REASON_MOST + 100 for record in caplog.records)
 
 
@@ -251,7 +272,7 @@ def test_no_headers_value_is_told_wherever_it_stands(secret: str, before: str, a
         def emit(self, record: logging.LogRecord) -> None:
             records.append(record.getMessage())
 
-    own, ear = logging.getLogger("appliance.telemetry.otlp"), Ear()
+    own, ear = logging.getLogger("appliance.telemetry.delivery"), Ear()
     level = own.level
     handlers, propagate = SDK.handlers[:], SDK.propagate
     own.addHandler(ear)

@@ -12,19 +12,11 @@ from typing import Any
 import pytest
 
 from appliance.config import Settings
-from appliance.telemetry.otlp import (
-    Collector,
-    collector,
-    resource,
-    share,
-)
+from appliance.telemetry.collector import Collector, collector, resource, share
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL"
 HERE = {ENDPOINT: "http://collector:4318"}
-PATIENCE_S = 20.0
-CANARY = "canary-5f1c"
-TO = Collector("http://127.0.0.1:9", "http/protobuf", {"api-key": CANARY}, None, "http://127.0.0.1:9 (http/protobuf)")
 SDK = logging.getLogger("opentelemetry")
 
 
@@ -272,10 +264,10 @@ def loaded_after(code: str) -> set[str]:
 OPEN = """
 import os
 from appliance.config import Settings
-from appliance.telemetry import Tracer, otlp
+from appliance.telemetry import Tracer, collector, delivery
 settings = Settings.model_validate({"telemetry": TELEMETRY})
-to = otlp.collector(settings, os.environ)
-tracer = Tracer(None if to is None else print, otlp.share(settings, os.environ))
+to = collector.collector(settings, os.environ)
+tracer = Tracer(None if to is None else print, collector.share(settings, os.environ))
 tracer.leaf("wait", tracer.begin(), 1, 2)
 if to is not None:
     to.exporter("traces")
