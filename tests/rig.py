@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import secrets
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parent.parent
-SHARED = Path(os.environ.get("PORCHLIGHT_TEST_SHARED", ROOT.parent / "shared"))
+SHARED = Path(os.environ.get("TEST_SHARED", ROOT.parent / "shared"))
 CLIP = SHARED / "media" / "one-by-one-person-detection.mp4"
 MODEL = SHARED / "models" / "deimv2_femto_rfdetr_contract_384.onnx"
 
@@ -65,6 +66,8 @@ def absent_parts() -> list[str]:
         "containers (buildah, podman)": shutil.which("buildah") and shutil.which("podman") and shutil.which("crun"),
         "kubectl": shutil.which("kubectl"),
         "systemd-analyze": shutil.which("systemd-analyze"),
+        "AppArmor's parser": shutil.which("apparmor_parser", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"),
+        "NNCF": importlib.util.find_spec("nncf"),
         "ESPHome": shutil.which(os.environ.get("ESPHOME", "esphome")),
         "footage and models (../shared)": CLIP.exists() and MODEL.exists(),
     }

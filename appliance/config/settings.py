@@ -30,12 +30,15 @@ class Model(Section):
     path: LocalPath | None = Field(
         default=None, validate_default=True, description="The RF-DETR model, an .onnx file. null: none yet."
     )
-    backend: Literal["auto", "onnxruntime", "openvino", "openvino_bf16"] = Field(
+    backend: Literal[
+        "auto", "onnxruntime", "openvino", "openvino_bf16", "onnxruntime_int8", "openvino_int8", "onnxruntime_cuda"
+    ] = Field(
         default="auto",
-        description="What runs the model. auto: the fastest one installed that passes its self-test.",
+        description="What runs the model. auto: the fastest one installed that passes its self-test; int8 where "
+        "`porchlight model quantize` has made the form.",
     )
     threads: Annotated[int, Field(strict=True, ge=1, le=64)] | Literal["auto"] = Field(
-        default="auto", description="Processor threads for the model. auto: one or two, as was measured here."
+        default="auto", description="Processor threads for the model. auto: one to four, as was measured here."
     )
     threshold: Threshold = Field(
         default=0.5,

@@ -179,5 +179,6 @@ def _check_version(text: str) -> None:
         raise OverlayError("the kept settings have no version")
     if version > VERSION:
         raise NewerOverlayError(
-            f"the settings were kept by a newer Porchlight (version {version}, this one reads {VERSION})"
+            f"the settings were kept by a newer Porchlight (version {version}, this one reads {VERSION}): install "
+            "that one again and give the file its name back, or choose them anew"
         )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
 WORTH_A_CORE = 0.9
-"""A second thread must save a tenth of the time: the other stages could use that core."""
+"""More threads must save a tenth of the time: the other stages could use those cores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,11 @@ class Verdict:
 
 
 def candidates(backend: str, threads: int | Literal["auto"], cores: int, installed: Collection[str]) -> list[Candidate]:
-    """Return what must be tried, the reference first. `backend` is a name or "auto"."""
-    wanted = [name for name in BACKENDS if backend in ("auto", name) or name == REFERENCE]
-    counts = (threads,) if threads != "auto" else tuple(range(1, min(2, cores) + 1))
-    return [Candidate(name, count) for name in wanted if name in installed or name == REFERENCE for count in counts]
+    """Return what must be tried, the reference first. `backend` is "auto" or a name, which is tried wherever it is."""
+    wanted = [name for name in BACKENDS if name in (REFERENCE, backend) or (backend == "auto" and name in installed)]
+    # One, two, and all but one core for the other stages, up to four: small boards have four cores.
+    counts = sorted({1, min(2, cores), max(1, min(4, cores - 1))}) if threads == "auto" else [threads]
+    return [Candidate(name, count) for name in wanted for count in (counts if BACKENDS[name].threaded else counts[:1])]
 
 
 def ranked(verdicts: Mapping[Candidate, Verdict], backend: str, struck: Iterable[str] = ()) -> list[Candidate]:

@@ -41,7 +41,8 @@ class Detectors:
         self._strikes_file = context.folder.path / STRIKES
         self._strikes = self._read_strikes()
         self._blame_the_dead()
-        self._info, self._verdicts = Trials(self._path, model, context.settings.state_path).run(self._keep_going)
+        self._trials = Trials(self._path, model, context.settings.state_path)
+        self._info, self._verdicts = self._trials.run(self._keep_going)
         self.current: Detector = self._open_best()
 
     @property
@@ -64,7 +65,8 @@ class Detectors:
             self._context.pulse.watchdog.feed(OPENING_S)  # a backend that hangs while it loads must leave its name
         for candidate in ranked(self._verdicts, self._wanted, self._strikes):
             try:
-                return open_backend(candidate.backend, self._path, self._info, candidate.threads)
+                file = self._trials.file(candidate.backend)
+                return open_backend(candidate.backend, file, self._info, candidate.threads)
             except BackendError as error:
                 if candidate.backend == REFERENCE:
                     raise
@@ -80,7 +82,9 @@ class Detectors:
         """If our predecessor hung or crashed inside of a backend, its last words name that file of ours."""
         watchdog = self._context.pulse.watchdog
         for name, backend in BACKENDS.items():
-            place = re.compile(rf'backends/{backend.module}\.py", line \d+ in (detect|__init__)')
+            file = rf'backends/{backend.module}\.py", line \d+ in '
+            # A picture that makes `take` hang is no backend's fault; a card that does not answer there is.
+            place = re.compile(rf'{file}(detect|__init__)|(?s:inference/gpu/cupy_device\.py", line \d+ in .*{file})')
             if watchdog is not None and name != REFERENCE and place.search(watchdog.last_words):
                 log.error("backend %s hung or crashed; another one takes over", name)
                 self._strike(name, "it hung or crashed")

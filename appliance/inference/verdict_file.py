@@ -18,6 +18,8 @@ from appliance.inference.choice import Candidate, Verdict
 from appliance.inference.trial import info_from
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from appliance.inference.detector import ModelInfo
 
 log = logging.getLogger(__name__)
@@ -28,12 +30,15 @@ _REVISION = 1
 _KEPT = 64
 _REFUSED_FOR_S = 24 * 3600.0
 """A refusal may have had a reason that has gone (no memory, a machine at its limits): tried again after a day."""
+_LATEST_S = 253e9
 
 
 class VerdictFile:
     """The verdicts about one model on this machine. A file that cannot be read or written costs time, nothing else."""
 
-    def __init__(self, folder: Path, model: Path) -> None:
+    def __init__(self, folder: Path, model: Path, forms: Mapping[str, str] | None = None) -> None:
+        """`forms` are the digests of what backends load instead of the model."""
+        self._forms = forms or {}
         self._path = folder / FILE
         self._model = sha256(model)
         self._entries = self._read()
@@ -41,13 +46,13 @@ class VerdictFile:
     def info(self) -> ModelInfo | None:
         """Return what the model said of itself."""
         entry = self._entries.get(f"{_REVISION} {self._model}")
-        with contextlib.suppress(KeyError, TypeError, ValueError):
+        with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
             return None if entry is None else info_from(entry["info"])
         return None
 
     def get(self, candidate: Candidate) -> Verdict | None:
         entry = self._entries.get(self._key(candidate))
-        with contextlib.suppress(KeyError, TypeError, ValueError):
+        with contextlib.suppress(KeyError, TypeError, ValueError, OverflowError):
             if entry is not None and not (entry["refused"] and time.time() - entry["at"] > _REFUSED_FOR_S):
                 return Verdict(float(entry["latency_ms"]), str(entry["refused"]), bool(entry["absent"]))
         return None
@@ -60,7 +65,7 @@ class VerdictFile:
 
     def write(self) -> None:
         """Keep it for the next start."""
-        newest = sorted(self._entries.items(), key=lambda item: -float(item[1].get("at", 0)))[:_KEPT]
+        newest = sorted(self._entries.items(), key=lambda item: -item[1]["at"])[:_KEPT]
         temporary = self._path.with_name(f".{FILE}.{os.getpid()}")
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -71,18 +76,23 @@ class VerdictFile:
 
     def _key(self, candidate: Candidate) -> str:
         version = BACKENDS[candidate.backend].version
-        return f"{_REVISION} {self._model} {candidate.backend} {version} {candidate.threads} {processor()}"
+        model = f"{self._model} {form}" if (form := self._forms.get(candidate.backend)) else self._model
+        return f"{_REVISION} {model} {candidate.backend} {version} {candidate.threads} {processor()}"
 
     def _read(self) -> dict[str, Any]:
         try:
-            document = json.loads(self._path.read_text())
+            entries = dict(json.loads(self._path.read_text()))
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             log.warning("%s cannot be read (%s): the backends are tried again", self._path, error)
             return {}
-        entries = document if isinstance(document, dict) else {}
-        return {key: entry for key, entry in entries.items() if isinstance(entry, dict)}
+        return {key: entry for key, entry in entries.items() if isinstance(entry, dict) and _is_time(entry.get("at"))}
+
+
+def _is_time(at: Any) -> bool:
+    """Return whether these are seconds since 1970 that any clock shows."""
+    return type(at) in {int, float} and 0 <= at < _LATEST_S
 
 
 def sha256(path: Path) -> str:

@@ -6,14 +6,14 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
-from appliance.inference import selftest, trial
+from appliance.inference import int8, selftest, trial
 from appliance.inference.backends import BACKENDS, REFERENCE
 from appliance.inference.choice import Candidate, Verdict, candidates
 from appliance.inference.detector import AbsentError, BackendError, ModelError
-from appliance.inference.verdict_file import VerdictFile
+from appliance.inference.verdict_file import VerdictFile, sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from appliance.config import Model
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def report(path: Path, settings: Model, *, attempt: Callable[..., trial.Result] = trial.attempt) -> Iterator[str]:
+def report(
+    path: Path, settings: Model, state_folder: Path, *, attempt: Callable[..., trial.Result] = trial.attempt
+) -> Iterator[str]:
     """Try a model with every backend that is installed, anew, and say how each did, a line each."""
-    trials = Trials(path, settings, path.parent, attempt=attempt)
+    trials = Trials(path, settings, state_folder, attempt=attempt)
     cores = len(os.sched_getaffinity(0))
-    for candidate in candidates("auto", settings.threads, cores, installed()):
+    for candidate in candidates("auto", settings.threads, cores, installed(trials.forms)):
         verdict = trials.try_one(candidate, lambda: True)
         what = (
             f"refused: {verdict.refused}" if verdict.refused else f"passed, {verdict.latency_ms:.1f} ms for a picture"
@@ -34,9 +36,13 @@ def report(path: Path, settings: Model, *, attempt: Callable[..., trial.Result] 
         yield f"self-test  {candidate.backend}, threads {candidate.threads}: {what}"
 
 
-def installed() -> list[str]:
-    """Return the backends whose package is there."""
-    return [name for name, backend in BACKENDS.items() if backend.version is not None]
+def installed(forms: Collection[str] = ()) -> list[str]:
+    """Return the backends whose package is there, and the model's int8 form (`forms`) where they run one."""
+    return [
+        name
+        for name, backend in BACKENDS.items()
+        if backend.version is not None and (name in forms or not backend.takes_form)
+    ]
 
 
 class Trials:
@@ -55,6 +61,13 @@ class Trials:
         self._state_folder = state_folder
         self._attempt = attempt
         self._reference: trial.Result | None = None
+        self.forms = self._find_forms()
+        """The model's int8 forms, by the backend that runs them."""
+
+    def file(self, backend: str) -> Path:
+        """Return what this backend loads: the model, or its int8 form."""
+        form = self.forms.get(backend)
+        return form.file if form is not None else self._path
 
     def run(self, keep_going: Callable[[], bool]) -> tuple[ModelInfo | None, dict[Candidate, Verdict]]:
         """Return what the model is, and the verdict on each candidate. ModelError: no backend can use the model.
@@ -62,11 +75,11 @@ class Trials:
         Where there is nothing to choose, nothing is tried, and the model speaks for itself when it is opened.
         """
         cores = len(os.sched_getaffinity(0))
-        wanted = candidates(self._settings.backend, self._settings.threads, cores, installed())
+        wanted = candidates(self._settings.backend, self._settings.threads, cores, installed(self.forms))
         if len(wanted) == 1:
             return None, {wanted[0]: Verdict()}
         try:
-            kept = VerdictFile(self._state_folder, self._path)
+            kept = VerdictFile(self._state_folder, self._path, {name: form.digest for name, form in self.forms.items()})
         except OSError as error:
             raise ModelError(f"{self._path} cannot be read: {error.strerror}") from None
         info = kept.info()
@@ -99,12 +112,27 @@ class Trials:
 
     def _ask(self, candidate: Candidate, keep_going: Callable[[], bool]) -> Verdict:
         info = None if candidate.backend == REFERENCE or self._reference is None else self._reference.info
-        result = self._attempt(trial.Request(candidate.backend, str(self._path), candidate.threads, info), keep_going)
+        if BACKENDS[candidate.backend].takes_form and candidate.backend not in self.forms:
+            raise AbsentError("there is no int8 form of this model; `porchlight model quantize` makes one")
+        file = str(self.file(candidate.backend))
+        result = self._attempt(trial.Request(candidate.backend, file, candidate.threads, info), keep_going)
         if candidate.backend == REFERENCE:
             self._reference = self._reference or result
             return Verdict(result.latency_ms)
         if self._reference is None:
             raise ValueError("the reference goes first")
         tolerance = selftest.EXACT if BACKENDS[candidate.backend].exact else selftest.ROUNDED
-        wrong = selftest.complaint(self._reference.answer, result.answer, tolerance)
+        form = self.forms.get(candidate.backend)
+        wrong = selftest.complaint(form.golden if form else self._reference.answer, result.answer, tolerance)
         return Verdict(result.latency_ms, wrong)
+
+    def _find_forms(self) -> dict[str, int8.Form]:
+        """Look for forms of exactly this model. Its hash takes time, and is not made where nobody has quantized."""
+        try:
+            if not (self._state_folder / int8.FOLDER).is_dir():
+                return {}
+            home = int8.home(self._state_folder, sha256(self._path))
+        except OSError:
+            return {}  # whoever loads the model, or writes the verdicts, says what cannot be read
+        found = {name: int8.read(home / name) for name, backend in BACKENDS.items() if backend.takes_form}
+        return {name: form for name, form in found.items() if form is not None}

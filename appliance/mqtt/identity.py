@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import secrets
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 _FILE = "install-id"
 _ID = re.compile(r"[0-9a-f]{8}")
@@ -30,7 +33,8 @@ def install_id(state_folder: Path) -> str:
         try:
             os.link(whole, file)  # whoever comes second fails here, and reads the first one's
         except FileExistsError:
-            if not _read(file):  # a power cut left it empty
+            if not _read(file):  # a power cut left it empty, or it is not of this version
+                _keep_beside(file, fresh)
                 whole.replace(file)
     except OSError:
         return fresh
@@ -46,6 +50,15 @@ def _read(file: Path) -> str:
         text = file.read_text().strip()
         return text if _ID.fullmatch(text) else ""
     return ""
+
+
+def _keep_beside(file: Path, fresh: str) -> None:
+    """Leave what is no id of ours under another name; zeros are what a power cut leaves."""
+    with contextlib.suppress(FileNotFoundError):  # whoever came first has put it aside
+        if file.read_bytes().strip(b"\0 \n"):
+            aside = file.with_name(f"{_FILE}.broken-{fresh}")
+            os.link(file, aside)
+            log.warning("%s holds no id that this Porchlight knows; set aside as %s, and a new one made", file, aside)
 
 
 def _sync(file: Path) -> None:

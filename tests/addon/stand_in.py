@@ -23,8 +23,8 @@ class Supervisor:
 
 
 @contextmanager
-def supervisor() -> Iterator[Supervisor]:
-    """On a port of its own."""
+def supervisor(address: tuple[str, int] = ("127.0.0.1", 0)) -> Iterator[Supervisor]:
+    """At an address, or on a port of its own."""
     stand_in = Supervisor()
 
     class Handler(BaseHTTPRequestHandler):
@@ -49,8 +49,8 @@ def supervisor() -> Iterator[Supervisor]:
 
         def log_message(self, *_: object) -> None: ...
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    stand_in.url = f"http://127.0.0.1:{server.server_address[1]}"
+    server = ThreadingHTTPServer(address, Handler)
+    stand_in.url = f"http://{address[0]}:{server.server_address[1]}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield stand_in

@@ -62,7 +62,8 @@ def test_without_a_file_the_defaults_hold() -> None:
         ("model:\n  threads: 0\n", "2: model.threads: is 0; write a whole number from 1 to 64 or auto"),
         (
             "model:\n  backend: cuda\n",
-            '2: model.backend: is the text "cuda"; write auto or onnxruntime or openvino or openvino_bf16',
+            '2: model.backend: is the text "cuda"; write auto or onnxruntime or openvino or openvino_bf16 or '
+            "onnxruntime_int8 or openvino_int8 or onnxruntime_cuda",
         ),
         (
             "instance: Porch\n",

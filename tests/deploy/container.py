@@ -29,9 +29,9 @@ HARDENED: dict[str, Any] = {
 }
 SUITE = "bookworm"
 BASE, IMAGE = "localhost/porchlight-base", "localhost/porchlight"
-KEPT = "PORCHLIGHT_TEST_IMAGES"
+KEPT = "TEST_IMAGES"
 """A folder that keeps base and layers for the next time; without it nothing stays."""
-GIVEN = "PORCHLIGHT_TEST_IMAGE"
+GIVEN = "TEST_IMAGE"
 """With DOCKER_HOST: the image's name there."""
 _SLIM = ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/cache/apt", "var/lib/apt/lists", "var/log")
 _CONTAINERS = """[containers]
@@ -111,6 +111,16 @@ class Engine:
 
     client: Any
     image: str
+    processes: Path = Path("/proc")
+    """Where the processes lie that it counts."""
+
+    def process(self, box: Box) -> Path:
+        """Return the folder of a running container's first process; skips where the daemon is another machine's."""
+        box.container.reload()
+        found = self.processes / str(box.container.attrs["State"]["Pid"])
+        if not (found / "ns").is_dir():
+            pytest.skip("not here: a container engine on this machine")
+        return found
 
     @property
     def is_podman(self) -> bool:
@@ -184,9 +194,17 @@ class Workshop:
         self._service.kill()  # the namespace's first process goes with it, and all others with that one
         self._service.wait(30)
 
+    @property
+    def processes(self) -> Path:
+        """Return /proc as it is in the namespaces."""
+        return Path(f"/proc/{self._first}/root/proc")
+
+    @property
+    def _first(self) -> str:
+        return Path(f"/proc/{self._service.pid}/task/{self._service.pid}/children").read_text().strip()
+
     def _do(self, *command: str) -> None:
-        first = Path(f"/proc/{self._service.pid}/task/{self._service.pid}/children").read_text().strip()
-        inside = ["nsenter", f"--target={first}", "--mount", "--pid", "--wd=/", *command]
+        inside = ["nsenter", f"--target={self._first}", "--mount", "--pid", "--wd=/", *command]
         done = subprocess.run(inside, env=self._environ, capture_output=True, text=True, timeout=900, check=False)
         assert done.returncode == 0, f"{' '.join(command)}:\n{(done.stdout + done.stderr)[-4000:]}"
 
@@ -241,7 +259,7 @@ def engine() -> Iterator[tuple[Engine, float]]:
         client = docker.DockerClient(base_url=f"unix://{workshop.socket}", timeout=120)
         stack.callback(client.close)
         stack.callback(_clear, client)
-        yield Engine(client, IMAGE), took
+        yield Engine(client, IMAGE, workshop.processes), took
 
 
 def _clear(client: Any) -> None:

@@ -20,8 +20,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from appliance import needs
 from appliance.config import Settings
-from tests.deploy.container import HARDENED, USER, Box, Engine, engine
-from tests.deploy.in_image import DEMO_MODEL, FOUND, LEFT, PROCESSES, WEIGHTS, WELL
+from tests.deploy.container import HARDENED, USER, Box, Engine
+from tests.deploy.in_image import FOUND, LEFT, PROCESSES, WEIGHTS, WELL
 from tests.rig import Broker, Ear, free_port, wait_for
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
@@ -38,39 +38,6 @@ REPLACED_S = 60.0
 Figure = Callable[[str, str], None]
 Start = Callable[..., Box]
 Write = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture(scope="module")
-def built() -> Iterator[tuple[Engine, float]]:
-    with engine() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def image(built: tuple[Engine, float]) -> Engine:
-    return built[0]
-
-
-@pytest.fixture(scope="module")
-def model(image: Engine) -> str:
-    """The demo's detector, where it lies in the image."""
-    code, path = image.run("-c", DEMO_MODEL, entrypoint="python")
-    assert code == 0, path
-    return path.strip()
-
-
-@pytest.fixture
-def start(image: Engine) -> Iterator[Start]:
-    """Starts containers; removes them, with what they said."""
-    made: list[Box] = []
-
-    def begin(*command: str, **options: Any) -> Box:
-        made.append(image.start(*command, **options))
-        return made[-1]
-
-    yield begin
-    for box in reversed(made):  # whoever shares another one's namespace goes first
-        box.remove()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page
 
 from tests.rig import ROOT
 
-REPORTS = Path(os.environ.get("PORCHLIGHT_REPORTS", ROOT / "reports"))
+REPORTS = Path(os.environ.get("TEST_REPORTS", ROOT / "reports"))
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",

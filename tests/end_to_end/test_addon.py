@@ -1,39 +1,34 @@
-"""The add-on from end to end, all but its container: options, the Supervisor's broker, ingress, other options."""
+"""The add-on from end to end, but for its container (tests/deploy): options, broker, ingress, other options."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import aiohttp
 import pytest
-from aiohttp import WSMsgType, web
 from playwright.sync_api import Browser, expect
 
-from appliance.gateway.wire import unpack
 from appliance.inference.demo import PORCH_DEMO
+from tests.addon.ingress import apart, ingress, picture, status
 from tests.addon.stand_in import TOKEN, Supervisor, supervisor
 from tests.rig import ROOT, Broker, free_port, wait_for
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 
-PREFIX = "/api/hassio_ingress/a1b2c3"
 PROXY = "127.0.0.32"
 """Where the stand-in for Home Assistant's ingress comes from."""
-SESSION = web.AppKey("session", aiohttp.ClientSession)
+SOME = re.compile("[1-9]")
+"""How many boxes: with so many people it is seldom one."""
 LIMIT_S = 60
 STOP_PROMISE_S = 5.0
-T = TypeVar("T")
 RUNNER = """
 import sys
 from pathlib import Path
@@ -106,57 +101,9 @@ def addon(tmp_path: Path, broker: Broker) -> Iterator[Addon]:
 
 
 @pytest.fixture
-def ingress(addon: Addon) -> Iterator[str]:
-    """Home Assistant's ingress as it is: a proxy under a prefix that is cut off, from an address of its own."""
-    loop = asyncio.new_event_loop()
-    url: list[str] = []
-
-    async def pass_on(theirs: aiohttp.ClientWebSocketResponse, ours: web.WebSocketResponse) -> None:
-        async for message in theirs:
-            if message.type is WSMsgType.BINARY:
-                await ours.send_bytes(message.data)
-
-    async def forward(request: web.Request) -> web.StreamResponse:
-        session = request.app[SESSION]
-        target = f"http://127.0.0.1:{addon.port}/{request.match_info['path']}"
-        if request.headers.get("Upgrade", "").lower() == "websocket":
-            ours = web.WebSocketResponse()
-            await ours.prepare(request)
-            async with session.ws_connect(target, max_msg_size=0) as theirs:
-                passing = asyncio.create_task(pass_on(theirs, ours))
-                async for _ in ours:  # so that it is heard that the browser goes
-                    pass
-                passing.cancel()
-            return ours
-        headers = {"X-Ingress-Path": PREFIX, "X-Forwarded-For": "192.168.1.20"}
-        async with session.get(target, params=request.query, headers=headers) as answer:
-            kind = answer.headers.get("Content-Type", "text/plain")
-            return web.Response(status=answer.status, body=await answer.read(), headers={"Content-Type": kind})
-
-    async def serve() -> web.AppRunner:
-        app = web.Application()
-        app[SESSION] = aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=(PROXY, 0)))
-        app.router.add_get(PREFIX + "/{path:.*}", forward)
-        runner = web.AppRunner(app, shutdown_timeout=1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        url.append(f"http://127.0.0.1:{runner.addresses[0][1]}{PREFIX}/")
-        return runner
-
-    runner = loop.run_until_complete(serve())
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    yield url[0]
-
-    async def leave() -> None:
-        await runner.app[SESSION].close()
-        await runner.cleanup()
-
-    asyncio.run_coroutine_threadsafe(leave(), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
-    loop.close()
+def sidebar(addon: Addon) -> Iterator[str]:
+    with ingress(f"http://127.0.0.1:{addon.port}", PROXY) as url:
+        yield url
 
 
 def camera(name: str) -> dict[str, str]:
@@ -166,7 +113,7 @@ def camera(name: str) -> dict[str, str]:
 def test_from_options_to_the_sidebar_and_to_other_options(
     addon: Addon,
     broker: Broker,
-    ingress: str,
+    sidebar: str,
     browser: Browser,
     listening: Callable[..., Any],
     figure: Callable[[str, str], None],
@@ -177,13 +124,13 @@ def test_from_options_to_the_sidebar_and_to_other_options(
     wait_for("somebody came", LIMIT_S, lambda: ear(f"porchlight/{addon.instance}/porch/event"))
 
     page = browser.new_page()
-    page.goto(ingress)
+    page.goto(sidebar)
     expect(page.get_by_role("heading", name="Front porch")).to_be_visible(timeout=LIMIT_S * 1000)
-    expect(page.get_by_test_id("picture-porch")).to_have_attribute("data-boxes", "1", timeout=LIMIT_S * 1000)
+    expect(page.get_by_test_id("picture-porch")).to_have_attribute("data-boxes", SOME, timeout=LIMIT_S * 1000)
     page.screenshot(path=ROOT / "reports" / "addon-ingress.png")
     page.close()
-    assert apart(_picture(f"{ingress}ws"))[:2] == b"\xff\xd8"
-    assert apart(_status(f"http://127.0.0.1:{addon.port}/api/status", PROXY)) == 200
+    assert apart(picture(f"{sidebar}ws"))[:2] == b"\xff\xd8"
+    assert apart(status(f"http://127.0.0.1:{addon.port}/api/status", PROXY)) == 200
     assert (addon.data / "state").is_dir()
 
     code, took = addon.stop()
@@ -225,20 +172,3 @@ def test_without_a_broker_it_says_which_add_on_to_install(addon: Addon) -> None:
     assert addon.process is not None
     assert addon.process.wait(LIMIT_S) == 2
     assert 'install the add-on "Mosquitto broker"' in addon.log
-
-
-def apart(work: Coroutine[Any, Any, T]) -> T:
-    """Return what it gives, by a loop in a thread: the browser's runs in this one."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, work).result(LIMIT_S)
-
-
-async def _picture(url: str) -> bytes:
-    async with aiohttp.ClientSession() as session, session.ws_connect(url, max_msg_size=0) as socket:
-        return unpack(await asyncio.wait_for(socket.receive_bytes(), LIMIT_S))[1]
-
-
-async def _status(url: str, peer: str) -> int:
-    connector = aiohttp.TCPConnector(local_addr=(peer, 0))
-    async with aiohttp.ClientSession(connector=connector) as session, session.get(url) as answer:
-        return answer.status

@@ -24,7 +24,7 @@ from tests.rig import CLIP, MODEL, ROOT, Appliance, Broker, Ear, clip_settings, 
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
-REPORTS = Path(os.environ.get("PORCHLIGHT_REPORTS", ROOT / "reports"))
+REPORTS = Path(os.environ.get("TEST_REPORTS", ROOT / "reports"))
 PIN, WRONG = "258036914", "471108352"
 SOON_S = 10
 """For anything that a household would wait for."""

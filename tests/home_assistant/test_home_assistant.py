@@ -16,7 +16,7 @@ from tests.rig import CLIP, MODEL, ROOT, Appliance, Broker, Ear, clip_settings, 
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(420)]
 
-REPORTS = Path(os.environ.get("PORCHLIGHT_REPORTS", ROOT / "reports"))
+REPORTS = Path(os.environ.get("TEST_REPORTS", ROOT / "reports"))
 LAG_S = 1.0
 """Between the broker and Home Assistant's state machine, polled from outside."""
 SAYS_NOTHING = {None, "unknown", "unavailable"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,8 +16,21 @@ BF1, BF2 = Candidate("openvino_bf16", 1), Candidate("openvino_bf16", 2)
 
 
 def test_auto_tries_all_that_is_installed_with_one_and_two_threads() -> None:
-    assert candidates("auto", "auto", 4, ALL) == [ORT1, ORT2, OV1, OV2, BF1, BF2]
-    assert candidates("auto", "auto", 4, ["onnxruntime"]) == [ORT1, ORT2]
+    assert candidates("auto", "auto", 2, ["openvino", "openvino_bf16"]) == [ORT1, ORT2, OV1, OV2, BF1, BF2]
+    assert candidates("auto", "auto", 2, ["onnxruntime"]) == [ORT1, ORT2]
+
+
+@pytest.mark.parametrize(("cores", "counts"), [(1, [1]), (2, [1, 2]), (3, [1, 2]), (4, [1, 2, 3]), (16, [1, 2, 4])])
+def test_on_more_cores_more_threads_are_tried_and_one_core_is_left_to_the_others(cores: int, counts: list[int]) -> None:
+    assert [candidate.threads for candidate in candidates("auto", "auto", cores, [])] == counts
+
+
+def test_a_graphics_card_asks_for_no_threads() -> None:
+    assert candidates("onnxruntime_cuda", "auto", 2, []) == [ORT1, ORT2, Candidate("onnxruntime_cuda", 1)]
+
+
+def test_one_chosen_by_name_is_tried_though_it_is_not_installed_so_that_it_is_told() -> None:
+    assert candidates("openvino", 1, 4, []) == [ORT1, OV1]
 
 
 def test_on_one_core_there_is_one_thread() -> None:

@@ -105,7 +105,8 @@ def _check_version(text: str) -> None:
         raise PanelFileError("the kept alarm state has no version")
     if version > VERSION:
         raise NewerPanelFileError(
-            f"the alarm state was kept by a newer Porchlight (version {version}, this one reads {VERSION})"
+            f"the alarm state was kept by a newer Porchlight (version {version}, this one reads {VERSION}): install "
+            "that one again and give the file its name back, or go on without it"
         )
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from appliance.config import Settings
 
+VERSION = 1
 GONE = ""
 """An empty retained message is how MQTT takes one back, and how Home Assistant learns that a device is no more."""
 
@@ -33,6 +34,10 @@ _FACT = re.compile(r"porchlight/[a-z0-9_]+/.+")
 
 class BrokenRecordError(ValueError):
     """The text is no record of what was announced."""
+
+
+class NewerRecordError(BrokenRecordError):
+    """The text is a newer version's, and may well be whole."""
 
 
 class Device(BaseModel):
@@ -98,11 +103,19 @@ def farewell(before: Announced, now: Announced, payloads: Mapping[str, ha.Device
 
 
 def from_json(text: str) -> Announced:
-    """Return what was kept. BrokenRecordError where it is no such record: what it names is emptied at the broker."""
+    """Return what was kept. NewerRecordError or BrokenRecordError where it is no such record: what it names is emptied
+    at the broker.
+    """
     try:
         record = Announced.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
+        first = error.errors(include_url=False)[0]
+        version = first["input"] if first["loc"] == ("version",) else None
+        if type(version) is int and version > VERSION:
+            raise NewerRecordError(
+                f"the record was kept by a newer Porchlight (version {version}, this one reads {VERSION}): install "
+                "that one again and give the file its name back, or delete in Home Assistant what nobody has any more"
+            ) from None
         place = ".".join(map(str, first["loc"]))
         raise BrokenRecordError(f"the record is broken: {place}: {first['msg']}") from None
     for topic, device in record.devices.items():

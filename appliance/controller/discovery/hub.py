@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from appliance.controller.topics import Topics
 
 STAGES = ("capture", "inference", "controller", "gateway")
-BACKENDS = ("onnxruntime", "openvino", "openvino_bf16")
+BACKENDS = ("onnxruntime", "openvino", "openvino_bf16", "onnxruntime_int8", "openvino_int8", "onnxruntime_cuda")
 
 _DIAGNOSTIC = ha.EntityCategory.DIAGNOSTIC
 _ACTION = "{{action}}"

@@ -64,12 +64,15 @@ class Store:
 
     def _set_up(self) -> None:
         execute = self._connection.execute
+        version = execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:  # before anything is changed there
+            raise NewerStoreError(
+                "a newer Porchlight has kept the file: install that one again and give the file its name back, or go "
+                f"on without it; its version is {version}, this Porchlight reads {VERSION}"
+            )
         execute("PRAGMA journal_mode = WAL")
         execute("PRAGMA synchronous = FULL")
         execute("PRAGMA journal_size_limit = 1000000")
-        version = execute("PRAGMA user_version").fetchone()[0]
-        if version > VERSION:
-            raise NewerStoreError(f"its version is {version}, this Porchlight reads {VERSION}")
         execute(
             "CREATE TABLE IF NOT EXISTS event (number INTEGER PRIMARY KEY, topic TEXT NOT NULL, "
             "wall_ns INTEGER NOT NULL, payload TEXT NOT NULL)"

@@ -25,6 +25,10 @@ class Backend:
     module: str
     exact: bool = True
     """Computes in float32; else its answers may differ by what fewer bits make."""
+    takes_form: bool = False
+    """Runs what `porchlight model quantize` has made of the model (appliance.inference.int8), where that is there."""
+    threaded: bool = True
+    """Computes on the processor, so that it matters how many threads it has."""
 
     @property
     def version(self) -> str | None:
@@ -39,12 +43,15 @@ BACKENDS = {
     "onnxruntime": Backend("onnxruntime", "onnxruntime_cpu"),
     "openvino": Backend("openvino", "openvino_cpu"),
     "openvino_bf16": Backend("openvino", "openvino_cpu", exact=False),
+    "onnxruntime_int8": Backend("onnxruntime", "onnxruntime_int8", exact=False, takes_form=True),
+    "openvino_int8": Backend("openvino", "openvino_cpu", exact=False, takes_form=True),
+    "onnxruntime_cuda": Backend("onnxruntime-gpu", "onnxruntime_cuda", threaded=False),
 }
 """By the name that settings and Home Assistant know."""
 
 
 def open_backend(name: str, path: Path, info: ModelInfo | None, threads: int) -> Detector:
-    """Load the model. `info` may be None for the reference, which reads it from the file.
+    """Load the model, or its int8 form. `info` may be None for the reference, which reads it from the file.
 
     ModelError: no backend can use this file; BackendError: this one cannot be had, or not with this file.
     """
@@ -54,8 +61,16 @@ def open_backend(name: str, path: Path, info: ModelInfo | None, threads: int) ->
         return OnnxRuntimeCpu(path, threads)
     if info is None:
         raise ValueError(f"{name} is told what the model is")
+    if name == "onnxruntime_int8":
+        from appliance.inference.backends.onnxruntime_int8 import OnnxRuntimeInt8
+
+        return OnnxRuntimeInt8(path, threads, info)
+    if name == "onnxruntime_cuda":
+        from appliance.inference.backends.onnxruntime_cuda import OnnxRuntimeCuda
+
+        return OnnxRuntimeCuda(path, info)
     try:
         from appliance.inference.backends.openvino_cpu import OpenVinoCpu
     except ImportError as error:
         raise AbsentError(f"{name} is not installed ({error}): pip install 'porchlight[openvino]'") from None
-    return OpenVinoCpu(path, info, threads, bf16=name == "openvino_bf16")
+    return OpenVinoCpu(path, info, threads, name)

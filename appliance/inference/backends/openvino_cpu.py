@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU, in float32 or, where the processor has it, in bfloat16."""
+"""OpenVINO on the CPU: in float32, in int8, or, where the processor has it, in bfloat16."""
 
 from __future__ import annotations
 
@@ -30,10 +30,14 @@ class OpenVinoCpu:
     BackendError: OpenVINO cannot take this model, or this processor has no bfloat16.
     """
 
-    def __init__(self, path: Path, info: ModelInfo, threads: int, *, bf16: bool = False) -> None:
-        """`info` is what ONNX Runtime read of the model: OpenVINO does not keep ONNX's metadata."""
-        self.backend = "openvino_bf16" if bf16 else "openvino"
+    def __init__(self, path: Path, info: ModelInfo, threads: int, backend: str = "openvino") -> None:
+        """`info` is what ONNX Runtime read of the model: OpenVINO does not keep ONNX's metadata.
+
+        `backend` is openvino or openvino_bf16 with the model, openvino_int8 with its int8 form, in OpenVINO's format.
+        """
+        self.backend = backend
         self.info = info
+        bf16 = backend == "openvino_bf16"
         try:
             core = openvino.Core()
             if bf16 and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):

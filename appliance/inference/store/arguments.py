@@ -16,13 +16,26 @@ def add(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     """Add the sub-command. `command` makes one of a name and a sentence, with --config."""
     model = command("model", "Get a model, make one, look at those that are there.")
     model.add_argument("--store", type=Path, metavar="DIR", help=_STORE)
-    of = model.add_subparsers(dest="of", required=True, metavar="list | get | export | check")
+    of = model.add_subparsers(dest="of", required=True, metavar="list | get | export | check | quantize")
     listing = _sub(of, "list", "Show what is in the store, and what can be had.")
     listing.add_argument("--json", action="store_true", help="one JSON document instead of a table")
     _add_get(_sub(of, "get", "Download a model; a download that was cut goes on where it ended."))
+    _add_quantize(_sub(of, "quantize", "Make a model's int8 forms, kept where they see the same in less time."))
     _add_export(_sub(of, "export", "Make a model with the rfdetr package, in a Python environment of its own."))
     check = _sub(of, "check", "Say what a model is, whether it is whole, and how it does on this machine.")
     check.add_argument("model", nargs="?", metavar="FILE|NAME", help="a file, or a name in the store (model.path)")
+
+
+def _add_quantize(quantize: argparse.ArgumentParser) -> None:
+    quantize.add_argument("model", nargs="?", metavar="FILE|NAME", help="a file, or a name in the store (model.path)")
+    text = "JPEG or PNG files of what your cameras see; without it, from the cameras of the Porchlight that is running"
+    quantize.add_argument("--pictures", type=Path, metavar="DIR", help=text)
+    quantize.add_argument("--count", type=int, default=150, metavar="N", help="how many pictures (150)")
+    quantize.add_argument("--seconds", type=float, default=900.0, metavar="S", help="for how long (900)")
+    text = "openvino_int8 or onnxruntime_int8, may be given twice (both)"
+    quantize.add_argument(
+        "--backend", dest="backends", action="append", choices=("openvino_int8", "onnxruntime_int8"), help=text
+    )
 
 
 def _sub(of: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str) -> argparse.ArgumentParser:

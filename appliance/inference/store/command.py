@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from appliance.inference.store.record import Record
 
 FAILED, REFUSED = 1, 2
+_LONGEST_S = 7 * 86400.0
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -39,6 +41,8 @@ def run(options: argparse.Namespace, environ: Mapping[str, str], trials: Trials 
                 _tell(shelf, _get(options, shelf, environ))
             case "export":
                 _tell(shelf, _export(options, shelf, settings))
+            case "quantize":
+                return _quantize(options, shelf, settings)
             case _:
                 _check(options, shelf, settings, trials)
     except RefusedError as error:
@@ -48,7 +52,9 @@ def run(options: argparse.Namespace, environ: Mapping[str, str], trials: Trials 
         _say(str(error))
         return FAILED
     except KeyboardInterrupt:
-        _say("stopped; what a download has brought is kept, and the same command goes on from there")
+        quantized = "stopped; a form that was said to be kept is kept, and nothing else is left"
+        brought = "stopped; what a download has brought is kept, and the same command goes on from there"
+        _say(quantized if options.of == "quantize" else brought)
         return FAILED
     return 0
 
@@ -106,6 +112,34 @@ def _export(options: argparse.Namespace, shelf: Shelf, settings: Settings) -> Re
     return export(shelf, Order(chosen, name, options.weights, options.replace), environment, _say)
 
 
+def _quantize(options: argparse.Namespace, shelf: Shelf, settings: Settings) -> int:
+    from appliance.inference import int8  # noqa: PLC0415 -- likewise
+    from appliance.inference.quantize import pictures, work  # noqa: PLC0415 -- likewise
+    from appliance.inference.quantize.nncf_int8 import MAKERS, version  # noqa: PLC0415 -- likewise
+    from appliance.inference.store import checking  # noqa: PLC0415 -- likewise
+    from appliance.inference.store.verification import demand_model  # noqa: PLC0415 -- likewise
+
+    if options.count < pictures.LEAST or not 0 < options.seconds <= _LONGEST_S:
+        raise RefusedError(f"--count takes {pictures.LEAST} or more, --seconds more than 0 and at most a week")
+    item = checking.chosen(options.model, shelf, settings.model.path)
+    threads = settings.model.threads if settings.model.threads != "auto" else min(2, len(os.sched_getaffinity(0)))
+    order = work.Order(item.path, options.backends or list(MAKERS), threads, settings.model.threshold)
+    version()  # before a quarter of an hour is spent on pictures; likewise the model
+    demand_model(item.path, str(item.path))
+    if options.pictures is not None:
+        found = pictures.of_folder(options.pictures, options.count, _say)
+    else:
+        found = pictures.of_cameras(settings, options.count, options.seconds, _say)
+    is_kept = False
+    for outcome in work.quantize(order, found, int8.home(settings.state_path, item.sha256), _say):
+        _print(str(outcome))
+        is_kept |= not outcome.refused
+    if not is_kept:
+        return REFUSED
+    _print("Porchlight tries what was kept at its next start, and uses it where it is the fastest.")
+    return 0
+
+
 def _check(options: argparse.Namespace, shelf: Shelf, settings: Settings, trials: Trials | None) -> None:
     from appliance.inference.store import checking  # noqa: PLC0415 -- likewise
 
@@ -113,7 +147,7 @@ def _check(options: argparse.Namespace, shelf: Shelf, settings: Settings, trials
         from appliance.inference import verdicts  # noqa: PLC0415 -- likewise
 
         def trials(path: Path) -> Iterator[str]:
-            return verdicts.report(path, settings.model)
+            return verdicts.report(path, settings.model, settings.state_path)
 
     for line in checking.lines(checking.chosen(options.model, shelf, settings.model.path), trials):
         _print(line)

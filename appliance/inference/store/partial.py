@@ -86,7 +86,7 @@ class Partial:
     def _said(self) -> dict[str, Any]:
         try:
             said = json.loads(self._note.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return said if isinstance(said, dict) else {}
 

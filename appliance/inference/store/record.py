@@ -29,7 +29,7 @@ def read(path: Path) -> Record | None:
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
         return Record(**{field.name: _checked(said[field.name], str(field.type)) for field in fields(Record)})
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

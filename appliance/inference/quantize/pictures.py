@@ -1,0 +1,137 @@
+"""Pictures to calibrate with: a folder of them, or what the cameras see, of the Porchlight that is running."""
+
+from __future__ import annotations
+
+import http.client
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from appliance.inference.store.errors import RefusedError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from appliance.config import Settings
+    from appliance.inference.rfdetr import Bytes
+
+LEAST = 30
+ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+_BLOCKS = 24
+"""Pictures of one minute look alike: what is held back is held back in pieces of the whole time."""
+_ANSWER_S = 10.0
+_MOST_BYTES = 32 << 20
+
+
+def decoded(picture: bytes) -> Bytes:
+    """Return uint8 [height, width, 3], RGB. ValueError: there is no picture in it."""
+    bgr = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise ValueError("no picture")
+    return np.ascontiguousarray(bgr[:, :, ::-1], np.uint8)
+
+
+def of_folder(folder: Path, most: int, say: Callable[[str], None]) -> list[bytes]:
+    """Return up to `most` pictures, evenly taken of the folder's, by name. RefusedError: there are too few."""
+    try:
+        if not folder.is_dir():
+            raise RefusedError(f"{folder}: there is no such folder; --pictures names one with JPEG or PNG files")
+        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
+    except OSError as error:
+        raise RefusedError(f"{folder}: {error.strerror}") from None
+    if len(files) > most:
+        files = [files[index * len(files) // most] for index in range(most)]
+    found = []
+    for file in files:
+        try:
+            found.append(file.read_bytes())
+            decoded(found[-1])
+        except OSError as error:
+            say(f"{file} is left out: {error.strerror}")
+        except (ValueError, cv2.error):
+            found.pop()
+            say(f"{file} is left out: it is no picture")
+    return _enough(found, f"{folder} has")
+
+
+def of_cameras(
+    settings: Settings,
+    most: int,
+    seconds: float,
+    say: Callable[[str], None],
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[bytes]:
+    """Return what the cameras see in the next `seconds`, taken in turn from the gateway's snapshots.
+
+    Nothing of it is written anywhere. RefusedError: there are no cameras, or too few pictures came.
+    StoreError: there is no Porchlight that runs.
+    """
+    if not settings.cameras:
+        raise RefusedError("there are no cameras in the settings; give a folder with --pictures instead")
+    gateway = settings.gateway
+    host = "127.0.0.1" if gateway.host in {"0.0.0.0", "::"} else gateway.host  # noqa: S104 -- compared, not bound
+    address = f"http://{f'[{host}]' if ':' in host else host}:{gateway.port}"
+    token = gateway.token.get_secret_value() if gateway.token is not None else ""
+    minutes = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
+    say(f"taking {most} pictures in {minutes}; whoever walks past the cameras now makes the result better")
+    began, found, told = time.monotonic(), [], ""
+    for number in range(most):
+        sleep(max(0.0, began + number * seconds / most - time.monotonic()))
+        camera = settings.cameras[number % len(settings.cameras)]
+        try:
+            found.append(_snapshot(f"{address}/cameras/{camera.id}/snapshot.jpg", token))
+            decoded(found[-1])
+        except urllib.error.HTTPError as error:
+            error.close()
+            told = _once(f"camera {camera.id}: the gateway answers {error.code}", told, say)
+            if error.code in {401, 403}:
+                raise RefusedError("the gateway wants another token than gateway.token in these settings") from None
+        except (OSError, http.client.HTTPException) as error:
+            raise StoreError(
+                f"{address} does not answer ({error}): the pictures come from the Porchlight that is running; start "
+                "it, or give a folder with --pictures"
+            ) from None
+        except (ValueError, cv2.error):
+            found.pop()
+            told = _once(f"camera {camera.id}: what came is no picture", told, say)
+        if number % 20 == 19:
+            say(f"{len(found)} pictures")
+    return _enough(found, "the cameras gave")
+
+
+def apart(pictures: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """Return those to calibrate with, and a third that is held back for the comparison: piece by piece in time."""
+    size = max(1, len(pictures) // _BLOCKS)
+    held = [index // size % 3 == 1 for index in range(len(pictures))]
+    calibration = [picture for picture, is_held in zip(pictures, held, strict=True) if not is_held]
+    return calibration, [picture for picture, is_held in zip(pictures, held, strict=True) if is_held]
+
+
+def _snapshot(url: str, token: str) -> bytes:
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})  # noqa: S310
+    # Whatever proxy this machine has for the world is not shown the home, nor the token.
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(request, timeout=_ANSWER_S) as answer:
+        content: bytes = answer.read(_MOST_BYTES)
+        return content
+
+
+def _enough(found: list[bytes], what: str) -> list[bytes]:
+    found = list(dict.fromkeys(found))  # one that is in both parts would agree with itself
+    if len(found) < LEAST:
+        raise RefusedError(
+            f"{what} {len(found)} different pictures, and it takes {LEAST}: better 100 or more, by day and by night"
+        )
+    return found
+
+
+def _once(text: str, told: str, say: Callable[[str], None]) -> str:
+    if text != told:
+        say(text)
+    return text
