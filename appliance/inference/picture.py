@@ -16,10 +16,33 @@ if TYPE_CHECKING:
 
 
 _LARGEST_FACTOR = 8
+_LONGEST_SIDE = 1 << 16
+"""Of a picture, in pixels. Its size comes from a camera; whoever reads it counts positions in 32 bits."""
+_GRAIN = {
+    PixelFormat.RGB24: (1, 1),
+    PixelFormat.YUYV: (2, 1),
+    PixelFormat.NV12: (2, 2),
+    PixelFormat.I420: (2, 2),
+}
+"""How many pixels share a colour, across and down: a picture's sides are multiples of these."""
 
 
 class PictureError(Exception):
     """This frame holds no picture; the next may."""
+
+
+def demand_raw(frame: Frame) -> None:
+    """Hold a raw frame against its format. PictureError: there is no such picture, or not in so many bytes."""
+    info = frame.info
+    across, down = _GRAIN[info.format]
+    if (
+        not (0 < info.width < _LONGEST_SIDE and 0 < info.height < _LONGEST_SIDE)
+        or info.width % across
+        or info.height % down
+    ):
+        raise PictureError(f"there is no {info.format.name} picture of {info.width}x{info.height}")
+    if frame.data.nbytes != info.format.raw_size(info.width, info.height):
+        raise PictureError(f"{frame.data.nbytes} bytes are no {info.format.name} picture of {info.width}x{info.height}")
 
 
 class Decoder:
@@ -43,13 +66,7 @@ class Decoder:
         info = frame.info
         if info.format is PixelFormat.JPEG:
             return self._jpeg(frame.data, info.width, info.height)
-        rows = 1 if info.format is PixelFormat.YUYV else 2
-        if (
-            not info.width
-            or not info.height
-            or (info.format is not PixelFormat.RGB24 and (info.width % 2 or info.height % rows))
-        ):
-            raise PictureError(f"there is no {info.format.name} picture of {info.width}x{info.height}")
+        demand_raw(frame)
         flat = np.frombuffer(frame.data, np.uint8)
         shape = (info.height, info.width, 3)
         if info.format is PixelFormat.RGB24:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from appliance.config import ConfigError, Settings, load
+from appliance.inference.backends import BACKENDS
 
 GOOD = "0123456789abcdef"
 TELEMETRY = "log_level, log_format, otlp_endpoint, otlp_protocol, otlp_headers, otlp_ca_file, trace_share, trace_url"
@@ -60,11 +61,7 @@ def test_without_a_file_the_defaults_hold() -> None:
         ("mqtt:\n  enabled: 1\n", "2: mqtt.enabled: is 1; write true or false"),
         ("model:\n  threshold: .nan\n", "2: model.threshold: is nan; write a number from 0.05 to 0.99"),
         ("model:\n  threads: 0\n", "2: model.threads: is 0; write a whole number from 1 to 64 or auto"),
-        (
-            "model:\n  backend: cuda\n",
-            '2: model.backend: is the text "cuda"; write auto or onnxruntime or openvino or openvino_bf16 or '
-            "onnxruntime_int8 or openvino_int8 or onnxruntime_cuda",
-        ),
+        ("model:\n  backend: cuda\n", f'2: model.backend: is the text "cuda"; write auto or {" or ".join(BACKENDS)}'),
         (
             "instance: Porch\n",
             '1: instance: is the text "Porch"; write 1 to 32 of a-z, 0-9 and _, such as front_door',

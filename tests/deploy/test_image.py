@@ -9,6 +9,7 @@ import secrets
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -203,7 +204,12 @@ def test_four_containers_that_share_memory_are_one_appliance_and_survive_a_kill_
     household: Household, start: Start, write: Write, broker: Broker, ear: Ear, figure: Figure
 ) -> None:
     port = free_port()
-    mounts = write("people_per_minute=20", mqtt={"host": "127.0.0.1", "port": broker.port}, gateway={"port": port})
+    mounts = write(
+        "people_per_minute=20",
+        instance="one_pod",
+        mqtt={"host": "127.0.0.1", "port": broker.port},
+        gateway={"port": port},
+    )
     boxes = {stage: start("stage", stage, volumes=mounts, **household.options()) for stage in STAGES}
     wait_for("whole", START_S, lambda: household.troubles() == [])
     wait_for("somebody is seen", START_S, lambda: ear.last("/porch/person") == "ON")
@@ -221,10 +227,13 @@ def test_four_containers_that_share_memory_are_one_appliance_and_survive_a_kill_
     told = ", ".join(f"{stage} {took:.1f} s" for stage, took in zip(STAGES, times, strict=True))
     figure("four containers: whole after the killed one was started again", told)
     assert sorted(times)[len(times) // 2] < 3 * WHOLE_PROMISE_S
-    for stage, box in boxes.items():
-        code, took = box.stop(30)
+    with ThreadPoolExecutor(len(STAGES)) as pool:  # as a pod's are
+        ends = dict(zip(STAGES, pool.map(lambda box: box.stop(30), boxes.values()), strict=True))
+    for stage, (code, took) in ends.items():
         assert (stage, code) == (stage, 0)
         assert took < 3 * STOP_PROMISE_S, stage
+    figure("four containers: from SIGTERM to the last one's end", f"{max(took for _, took in ends.values()):.1f} s")
+    assert (ear.last("one_pod/status"), ear.last("one_pod/porch/status")) == ("offline", "offline")
 
 
 def test_what_was_armed_is_armed_in_the_next_container_on_the_same_volume(

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from appliance.inference.picture import Decoder, PictureError
 from appliance.inference.rfdetr import Preprocessor, postprocess
 from appliance.messages import Frame, FrameInfo, PixelFormat
+from tests.inference.gpu.frames import take_back
 
 RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (128, 128, 128)
 CONVERTED = [PixelFormat.YUYV, PixelFormat.NV12, PixelFormat.I420]
@@ -137,7 +138,7 @@ def test_a_frames_memory_can_go_back_as_soon_as_the_tensor_is_filled(kind: Pixel
     decoder, preprocessor = Decoder(96), Preprocessor(96)
     tensor = preprocessor.fill(decoder.decode(given))
     before = tensor.copy()
-    given.data.release()  # BufferError if anything still looked into it
+    take_back(given)
     assert np.array_equal(tensor, before)
 
 
@@ -228,7 +229,7 @@ def test_a_broken_jpeg_is_a_picture_error_and_leaves_no_view_behind(data: bytes,
     broken = frame(data, width, height, PixelFormat.JPEG)
     with pytest.raises(PictureError) as caught:
         decoder.decode(broken)
-    broken.data.release()  # while the error is still alive, as in the stage: BufferError if it were looked into
+    take_back(broken)  # while the error is still alive, as in the stage
     assert "JPEG" in str(caught.value)
     assert decoder.decode(jpeg(quarters(640, 480))).shape == (240, 320, 3)
 
@@ -250,7 +251,7 @@ def test_a_raw_picture_of_a_size_that_there_is_not_is_a_picture_error(
     broken = frame(bytes(kind.raw_size(width, height)), width, height, kind)
     with pytest.raises(PictureError, match=f"{kind.name} picture of {width}x{height}"):
         Decoder(224).decode(broken)
-    broken.data.release()
+    take_back(broken)
 
 
 def test_a_yuyv_picture_may_have_an_odd_height() -> None:

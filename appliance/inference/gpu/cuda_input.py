@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from appliance.inference.detector import BackendError
-from appliance.inference.picture import Decoder, PictureError
+from appliance.inference.picture import Decoder, demand_raw
 from appliance.inference.rfdetr import MEAN, STD
 from appliance.messages import PixelFormat
 
@@ -21,15 +21,6 @@ if TYPE_CHECKING:
 KERNEL = "preprocess"
 BLOCK = (32, 8)
 """Threads of a block: a warp reads along a row."""
-_LONGEST_SIDE = 1 << 16
-"""Of a picture, in pixels. A frame's size comes from a camera; the kernel counts positions in 32 bits."""
-_GRAIN = {
-    PixelFormat.RGB24: (1, 1),
-    PixelFormat.YUYV: (2, 1),
-    PixelFormat.NV12: (2, 2),
-    PixelFormat.I420: (2, 2),
-}
-"""How many pixels share a colour, across and down: a picture's sides are multiples of these."""
 _SCALES = [np.float32(1 / (255 * std)) for std in STD]
 _OFFSETS = [np.float32(-mean / std) for mean, std in zip(MEAN, STD, strict=True)]
 
@@ -87,7 +78,10 @@ class CudaInput:
             target = self._reserve(layout.size)
             np.copyto(self._pinned[: layout.size], rgb.reshape(-1))
         else:
-            layout = _raw(frame)
+            demand_raw(
+                frame
+            )  # the kernel reads what the layout says: a wrong length would have it read beyond the frame
+            layout = _Layout(frame.info.format, frame.info.width, frame.info.height)
             target = self._reserve(layout.size)
             # No name is given to what looks into the slot: an error's traceback would keep it alive.
             np.copyto(self._pinned[: layout.size], np.frombuffer(frame.data, np.uint8))
@@ -126,22 +120,3 @@ class CudaInput:
         if self._uploading:
             self._device.synchronise()
             self._uploading = False
-
-
-def _raw(frame: Frame) -> _Layout:
-    """Return how a raw frame lies. PictureError, as Decoder's: there is no such picture, or not in so many bytes.
-
-    The kernel reads what the layout says: a wrong length would have it read beyond the frame.
-    """
-    info = frame.info
-    across, down = _GRAIN[info.format]
-    layout = _Layout(info.format, info.width, info.height)
-    if (
-        not (0 < info.width < _LONGEST_SIDE and 0 < info.height < _LONGEST_SIDE)
-        or info.width % across
-        or info.height % down
-    ):
-        raise PictureError(f"there is no {info.format.name} picture of {info.width}x{info.height}")
-    if frame.data.nbytes != layout.size:
-        raise PictureError(f"{frame.data.nbytes} bytes are no {info.format.name} picture of {info.width}x{info.height}")
-    return layout
