@@ -22,7 +22,7 @@ from tests.benchmarks import doorstep
 from tests.benchmarks.listening import Alarm, Ear, Watch
 from tests.benchmarks.report import Chapter, Plot, Ratio, Table
 from tests.benchmarks.timing import percentiles
-from tests.rig import MODEL, ROOT, Appliance, Broker
+from tests.rig import CLIP, MODEL, ROOT, Appliance, Broker, need
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +49,7 @@ class Measured(NamedTuple):
 
 def run(folder: Path, quick: bool) -> Chapter:
     """Return the chapter. It needs mosquitto, and the clip and the femto model of ../shared."""
+    need(CLIP, MODEL)
     count = 8 if quick else 80
     load = os.getloadavg()[0]
     doorstep.paint(folder)

@@ -18,7 +18,7 @@ from appliance.ipc.run_folder import RunFolder
 from appliance.stage import Pulse, StageContext, Stop, stop_on_signals
 from tests.benchmarks.processes import Usage, usage
 from tests.benchmarks.report import Chapter, Ratio, Table
-from tests.rig import ROOT, SHARED, Appliance, wait_for
+from tests.rig import ROOT, SHARED, Appliance, need, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +30,7 @@ MODEL = SHARED / "models" / "deimv2_atto_rfdetr_contract_320.onnx"
 
 def run(folder: Path, quick: bool) -> Chapter:
     """Return the chapter. It needs the atto model of ../shared."""
+    need(MODEL)
     seconds = 8 if quick else 60
     with _appliance(folder, settings()) as home:
         pids = {f"cam{i}": home.pid_of(f"capture.cam{i}") for i in range(CAMERAS)}

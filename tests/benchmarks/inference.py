@@ -30,7 +30,7 @@ from appliance.messages import FrameInfo, PixelFormat
 from appliance.stage import Pulse, StageContext, Stop
 from tests.benchmarks.report import Chapter, Ratio, Table
 from tests.benchmarks.timing import alternate
-from tests.rig import SHARED
+from tests.rig import SHARED, need
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,6 +50,7 @@ MANY_LIMIT = 0.95
 
 def run(folder: Path, quick: bool) -> Chapter:
     """Return the chapter; `quick` takes a tenth of the rounds."""
+    need(FEMTO)
     rounds = 3 if quick else 25
     model, name = _model(folder)
     ratios: list[Ratio] = []

@@ -29,7 +29,7 @@ from tests.benchmarks.processes import usage
 from tests.benchmarks.report import Chapter, Plot, Ratio, Table
 from tests.benchmarks.timing import alternate, seconds_each
 from tests.end_to_end.receiver import grpc_receiver
-from tests.rig import ROOT, SHARED, Appliance, Broker, wait_for
+from tests.rig import CLIP, ROOT, SHARED, Appliance, Broker, need, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -76,6 +76,7 @@ class Measured:
 
 def run(folder: Path, quick: bool) -> Chapter:
     """Return the chapter. It needs mosquitto, and the clip and the atto model of ../shared."""
+    need(CLIP, MODEL)
     rounds, seconds = QUICK if quick else WHOLE
     doorstep.paint(folder)
     taken_out = copy(folder / "without", strip=True)
