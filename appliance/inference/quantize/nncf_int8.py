@@ -76,7 +76,12 @@ MAKERS: dict[str, Callable[[Path, Calibration, Path], str]] = {
 
 def _quantize(model: Any, calibration: Calibration, ignored: Sequence[str] = ()) -> Any:
     import nncf  # noqa: PLC0415
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet  # noqa: PLC0415
 
+    # Measured on the stand-in model: by least and greatest, which is NNCF's own way, each more picture may bring one
+    # more outlier, and OpenVINO's finds in common fall from 97 % (28 pictures) to 86 % (82), ONNX Runtime's from 94 to
+    # 65 %. By quantiles they stay at 98 to 100 % and 96 to 98 %.
+    ranges = RangeEstimatorParametersSet.MEAN_QUANTILE
     with _quiet():
         return nncf.quantize(
             model,
@@ -87,6 +92,7 @@ def _quantize(model: Any, calibration: Calibration, ignored: Sequence[str] = ())
             preset=nncf.QuantizationPreset.MIXED,
             model_type=nncf.ModelType.TRANSFORMER,
             ignored_scope=nncf.IgnoredScope(names=list(ignored)) if ignored else None,
+            advanced_parameters=nncf.AdvancedQuantizationParameters(activations_range_estimator_params=ranges),
         )
 
 

@@ -80,28 +80,34 @@ def of_cameras(
     token = gateway.token.get_secret_value() if gateway.token is not None else ""
     minutes = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
     say(f"taking {most} pictures in {minutes}; whoever walks past the cameras now makes the result better")
-    began, found, told = time.monotonic(), [], ""
+    began, found, told = time.monotonic(), [], dict[str, str]()
     for number in range(most):
         sleep(max(0.0, began + number * seconds / most - time.monotonic()))
         camera = settings.cameras[number % len(settings.cameras)]
         try:
             found.append(_snapshot(f"{address}/cameras/{camera.id}/snapshot.jpg", token))
             decoded(found[-1])
+            if len(found) % 20 == 0:
+                say(f"{len(found)} pictures")
+            continue
         except urllib.error.HTTPError as error:
-            error.close()
-            told = _once(f"camera {camera.id}: the gateway answers {error.code}", told, say)
+            with error:
+                why = f"the gateway answers {error.code}: {error.read(300).decode(errors='replace').strip()}"
             if error.code in {401, 403}:
                 raise RefusedError("the gateway wants another token than gateway.token in these settings") from None
         except (OSError, http.client.HTTPException) as error:
-            raise StoreError(
-                f"{address} does not answer ({error}): the pictures come from the Porchlight that is running; start "
-                "it, or give a folder with --pictures"
-            ) from None
+            why = f"{address} does not answer ({getattr(error, 'reason', error)})"
+            if not found:  # later it may be a restart, and a quarter of an hour is not thrown away for that
+                raise StoreError(
+                    f"{why}: the pictures come from the Porchlight that is running; start it, or give a folder with "
+                    "--pictures"
+                ) from None
         except (ValueError, cv2.error):
             found.pop()
-            told = _once(f"camera {camera.id}: what came is no picture", told, say)
-        if number % 20 == 19:
-            say(f"{len(found)} pictures")
+            why = "what came is no picture"
+        if told.get(camera.id) != why:
+            told[camera.id] = why
+            say(f"camera {camera.id}: {why}")
     return _enough(found, "the cameras gave")
 
 
@@ -129,9 +135,3 @@ def _enough(found: list[bytes], what: str) -> list[bytes]:
             f"{what} {len(found)} different pictures, and it takes {LEAST}: better 100 or more, by day and by night"
         )
     return found
-
-
-def _once(text: str, told: str, say: Callable[[str], None]) -> str:
-    if text != told:
-        say(text)
-    return text
