@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from appliance.cli import _parser
+from appliance.arguments import parser
 from appliance.config import load
 from appliance.inference.backends import BACKENDS
 from tests.benchmarks.__main__ import CHAPTERS
@@ -53,13 +53,13 @@ def blocks() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("words", commands())
 def test_a_command_of_the_notes_is_one_that_porchlight_takes(words: str) -> None:
-    _parser().parse_args(shlex.split(words))
+    parser().parse_args(shlex.split(words))
 
 
 @pytest.mark.parametrize("words", ["model chekc", "doctor camera", "model check --threads 4"])
 def test_a_wrong_command_would_be_noticed(words: str) -> None:
     with pytest.raises(SystemExit):
-        _parser().parse_args(shlex.split(words))
+        parser().parse_args(shlex.split(words))
 
 
 @pytest.mark.parametrize(("page", "block"), blocks(), ids=lambda word: word if word.endswith(".md") else "settings")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance import cli, needs
+from appliance import cli, needs, running
 from appliance.config import load
 from appliance.doctor import command, examination, trial
 from appliance.doctor.finding import Level, ok, problem, warning
@@ -260,7 +260,7 @@ def test_the_appliance_demands_what_the_doctor_says(
             demanded.append(needed)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "RunFolder", Folder)
+    monkeypatch.setattr(running, "RunFolder", Folder)
     with pytest.raises(KeyboardInterrupt):
         cli.main(["run", "--config", str(settings)])
     need = needs.shared_memory(load(settings, {}).cameras)

@@ -28,7 +28,7 @@ PROCESSES = {
     "gateway": "gateway",
     "supervisor.py": "supervisor",
     "stage.py": "controller",
-    "cli.py": "capture.porch",
+    "running.py": "capture.porch",
 }
 """Where in the package, and whose heartbeat has what is counted there."""
 OF_THE_PAGE = {

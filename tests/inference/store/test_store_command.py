@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from appliance import cli
+from appliance import arguments, cli
 from appliance.inference.store import command as model_command
 from appliance.inference.store.progress import Progress
 from tests.inference.onnx_maker import model, rows
@@ -167,7 +167,7 @@ def test_check_tells_of_the_configured_model_and_what_the_trials_say(
         tried.append(path)
         yield "self-test  passed"
 
-    options = cli._parser().parse_args(["model", "check"])
+    options = arguments.parser().parse_args(["model", "check"])
     assert model_command.run(options, {"PORCHLIGHT_MODEL__PATH": str(store / "porch.onnx")}, trials) == 0
     said = capsys.readouterr().out
     assert tried == [store / "porch.onnx"]
