@@ -16,6 +16,7 @@ from appliance.controller.commands import AlarmCommand, Restart, in_words, parse
 from appliance.controller.discovery.household import ALARM, ENTERED, LEFT, household
 from appliance.controller.overlay import RANGES, Setting
 from appliance.controller.topics import Topics
+from appliance.inference.backends import BACKENDS
 from tests.home_assistant.hass import PYTHON, TOOLS, lint
 
 LAWN = ((0.0, 0.5), (1.0, 0.5), (1.0, 1.0))
@@ -207,3 +208,7 @@ def test_home_assistants_own_schemas_take_every_key(tmp_path: Path, has_pin: boo
         file = tmp_path / f"{number}.json"
         file.write_text(payload.json())
         assert "0 problem(s)" in lint(file)
+
+
+def test_every_backend_there_is_can_be_shown() -> None:
+    assert set(components("")["backend"]["options"]) == set(BACKENDS)
