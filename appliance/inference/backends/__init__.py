@@ -72,5 +72,5 @@ def open_backend(name: str, path: Path, info: ModelInfo | None, threads: int) ->
     try:
         from appliance.inference.backends.openvino_cpu import OpenVinoCpu
     except ImportError as error:
-        raise AbsentError(f"{name} is not installed ({error}): pip install 'porchlight[openvino]'") from None
+        raise AbsentError(f"{name} is not installed ({error}): pip install 'openvino>=2026.1'") from None
     return OpenVinoCpu(path, info, threads, name)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from appliance.inference.gpu.device import Device, Memory
     from appliance.inference.rfdetr import Bytes
 
-INSTALL = "pip install 'porchlight[cuda]'"
+INSTALL = "pip install 'cupy-cuda13x[ctk]>=14.2'"
 _NO_DEVICE = 100
 """cudaErrorNoDevice; CUDA Toolkit 13.0, Runtime API, "Data types"."""
 _INSUFFICIENT_DRIVER = 35

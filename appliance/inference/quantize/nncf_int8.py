@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from appliance.messages import Floats
 
-INSTALL = "pip install 'porchlight[quantize]'"
+INSTALL = "pip install 'nncf>=3.1' 'onnx>=1.18' 'openvino>=2026.1'"
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ def test_without_cupy_the_words_say_how_to_get_it(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(sys, "meta_path", [Nowhere(), *sys.meta_path])
     error = refusal()
     assert isinstance(error, AbsentError)
-    assert str(error) == "CuPy is not installed: pip install 'porchlight[cuda]'"
+    assert str(error) == "CuPy is not installed: pip install 'cupy-cuda13x[ctk]>=14.2'"
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ class Album:
 def album() -> Album:
     need(CLIP, MODEL, *(SHARED / "media" / "stills" / f"{name}.jpg" for name in STILLS))
     if nncf_is_missing():
-        pytest.skip("not here: nncf (pip install 'porchlight[quantize]'; the locked NumPy is too new for it elsewhere)")
+        pytest.skip("not here: nncf (PyPI; the locked NumPy is too new for it elsewhere)")
     decoder = Decoder(384)
     first: list[tuple[float, bytes]] = []
     second: list[tuple[float, bytes]] = []

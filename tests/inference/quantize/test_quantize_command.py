@@ -134,7 +134,7 @@ def test_what_is_not_installed_is_told_before_any_picture_is_taken(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("quantizing takes more packages than watching (")
     assert missing in line
-    assert line.endswith("pip install 'porchlight[quantize]'")
+    assert line.endswith("pip install 'nncf>=3.1' 'onnx>=1.18' 'openvino>=2026.1'")
     assert gateway.asked == []
     assert forms_in(state) == []
 
