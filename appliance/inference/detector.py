@@ -53,7 +53,7 @@ class Detector(Protocol):
 
     @property
     def backend(self) -> str:
-        """Its name, one of `appliance.inference.backends.NAMES`."""
+        """Its name, one of `appliance.inference.backends.BACKENDS`."""
 
     @property
     def info(self) -> ModelInfo: ...

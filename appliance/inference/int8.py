@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from appliance.inference.selftest import Answer, Find
+from appliance.inference.digest import sha256
+from appliance.inference.selftest import Answer, answer_from
 
 log = logging.getLogger(__name__)
 
@@ -75,31 +76,20 @@ def _form(folder: Path, record: dict[str, Any]) -> Form:
     if record["version"] != VERSION:
         raise ValueError(f"its record is of version {record['version']}, and this Porchlight knows {VERSION}")
     for name, digest in record["files"].items():
-        if _sha256(folder / Path(name).name) != digest:
+        if sha256(folder / Path(name).name) != digest:
             raise ValueError(f"{name} is not the file that was recorded")
     if record["load"] not in record["files"]:
         raise ValueError("its record does not say what to load")
     digest = hashlib.sha256(json.dumps(record).encode()).hexdigest()
-    return Form(folder / Path(record["load"]).name, digest, _answer(record["golden"]))
+    return Form(folder / Path(record["load"]).name, digest, answer_from(record["golden"]))
 
 
 def place(made_in: Path, folder: Path, load: str, made: Made) -> None:
     """Give the finished files in `made_in` (in the same file system) their place, with a record. OSError."""
-    files = {path.name: _sha256(path) for path in sorted(made_in.iterdir())}
+    files = {path.name: sha256(path) for path in sorted(made_in.iterdir())}
     record = {"version": VERSION, "load": load, "files": files, **dataclasses.asdict(made)}
     (made_in / RECORD).write_text(json.dumps(record, indent=1) + "\n")
     # Who reads in between finds none, and runs the model as it is.
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     made_in.rename(folder)
-
-
-def _answer(document: dict[str, Any]) -> Answer:
-    found = ((map(float, find["box"]), float(find["score"]), int(find["class_id"])) for find in document["finds"])
-    finds = tuple(Find((x1, y1, x2, y2), score, class_id) for (x1, y1, x2, y2), score, class_id in found)
-    return Answer(finds, tuple(map(float, document["best"])))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STRIKES = "inference.strikes"
+_IN_BACKEND = re.compile(r'backends/(\w+)\.py", line \d+ in (?:detect|__init__)')
+_IN_CARD = re.compile(r'(?s)inference/gpu/cupy_device\.py", line \d+ in .*?backends/(\w+)\.py", line \d+ in ')
 OPENING_S = 50.0
 """Loading a large model on a small board; the supervisor's own patience is a little longer."""
 
@@ -44,6 +46,7 @@ class Detectors:
         self._trials = Trials(self._path, model, context.settings.state_path)
         self._info, self._verdicts = self._trials.run(self._keep_going)
         self.current: Detector = self._open_best()
+        self._is_open = True
 
     @property
     def problems(self) -> list[str]:
@@ -57,8 +60,15 @@ class Detectors:
             raise error
         log.error("%s; another backend takes over", error)
         self._strike(self.current.backend, str(error))
-        self.current.close()
+        self.close()
         self.current = self._open_best()
+        self._is_open = True
+
+    def close(self) -> None:
+        """Close the one in use; once, also where no other could be opened after it."""
+        if self._is_open:
+            self._is_open = False
+            self.current.close()
 
     def _open_best(self) -> Detector:
         if self._context.pulse.watchdog is not None:
@@ -81,11 +91,9 @@ class Detectors:
     def _blame_the_dead(self) -> None:
         """If our predecessor hung or crashed inside of a backend, its last words name that file of ours."""
         watchdog = self._context.pulse.watchdog
+        culprit = _culprit(watchdog.last_words) if watchdog is not None else ""
         for name, backend in BACKENDS.items():
-            file = rf'backends/{backend.module}\.py", line \d+ in '
-            # A picture that makes `take` hang is no backend's fault; a card that does not answer there is.
-            place = re.compile(rf'{file}(detect|__init__)|(?s:inference/gpu/cupy_device\.py", line \d+ in .*{file})')
-            if watchdog is not None and name != REFERENCE and place.search(watchdog.last_words):
+            if backend.module == culprit and name != REFERENCE:
                 log.error("backend %s hung or crashed; another one takes over", name)
                 self._strike(name, "it hung or crashed")
 
@@ -104,3 +112,14 @@ class Detectors:
         return (
             {name: str(why) for name, why in strikes.items() if name in BACKENDS} if isinstance(strikes, dict) else {}
         )
+
+
+def _culprit(trace: str) -> str:
+    """Return the module of the backend in which a process ended, by its stack, innermost first; empty: in none.
+
+    The outermost counts: a form's frames lie around those of what it is made of. A picture that makes `take` hang is no
+    backend's fault; a card that does not answer there is.
+    """
+    inside = _IN_BACKEND.findall(trace)
+    card = _IN_CARD.search(trace)
+    return inside[-1] if inside else card[1] if card else ""

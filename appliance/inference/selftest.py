@@ -7,7 +7,7 @@ things that were found, by class and place, and the best scores in their order.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -68,6 +68,13 @@ def answer(dets: Floats, labels: Floats) -> Answer:
     )
     logits = np.sort(labels.reshape(-1))[::-1][:BEST].astype(np.float64)
     return Answer(finds, tuple((1 / (1 + np.exp(-logits))).tolist()))
+
+
+def answer_from(document: dict[str, Any]) -> Answer:
+    """Return the Answer that `dataclasses.asdict` and JSON made a dictionary of. ValueError and others: it is none."""
+    found = ((map(float, find["box"]), float(find["score"]), int(find["class_id"])) for find in document["finds"])
+    finds = tuple(Find((x1, y1, x2, y2), score, class_id) for (x1, y1, x2, y2), score, class_id in found)
+    return Answer(finds, tuple(map(float, document["best"])))
 
 
 def complaint(reference: Answer, given: Answer, tolerance: Tolerance) -> str:

@@ -130,7 +130,7 @@ class Watch:
 
     def close(self) -> None:
         self.lenses.close()
-        self._detectors.current.close()
+        self._detectors.close()
 
     def _follow_settings(self) -> None:
         edited = self._context.edited()

@@ -20,7 +20,7 @@ import simplejpeg
 
 from appliance.inference.backends import open_backend
 from appliance.inference.detector import AbsentError, BackendError, ModelError, ModelInfo
-from appliance.inference.selftest import Answer, Find, answer
+from appliance.inference.selftest import Answer, answer, answer_from
 from appliance.messages import Frame, FrameInfo, PixelFormat
 
 if TYPE_CHECKING:
@@ -96,9 +96,7 @@ def _judged(request: Request, code: int, out: bytes, err: bytes) -> Result:
 
 
 def _result(document: dict[str, Any]) -> Result:
-    given = document["answer"]
-    finds = tuple(Find(tuple(find["box"]), find["score"], find["class_id"]) for find in given["finds"])
-    return Result(info_from(document["info"]), Answer(finds, tuple(given["best"])), document["latency_ms"])
+    return Result(info_from(document["info"]), answer_from(document["answer"]), document["latency_ms"])
 
 
 def info_from(document: dict[str, Any]) -> ModelInfo:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import importlib.metadata
 import json
 import logging
 import os
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.inference.backends import BACKENDS
 from appliance.inference.choice import Candidate, Verdict
+from appliance.inference.digest import sha256
 from appliance.inference.trial import info_from
 
 if TYPE_CHECKING:
@@ -31,6 +33,9 @@ _KEPT = 64
 _REFUSED_FOR_S = 24 * 3600.0
 """A refusal may have had a reason that has gone (no memory, a machine at its limits): tried again after a day."""
 _LATEST_S = 253e9
+CUPY = ("cupy-cuda12x", "cupy-cuda13x")
+_DRIVER = Path("/proc/driver/nvidia")
+_JETSON = (Path("/etc/nv_tegra_release"), Path("/proc/device-tree/model"))
 
 
 class VerdictFile:
@@ -53,7 +58,11 @@ class VerdictFile:
     def get(self, candidate: Candidate) -> Verdict | None:
         entry = self._entries.get(self._key(candidate))
         with contextlib.suppress(KeyError, TypeError, ValueError, OverflowError):
-            if entry is not None and not (entry["refused"] and time.time() - entry["at"] > _REFUSED_FOR_S):
+            # What was absent may have been installed, or passed into the container, by no version that we see.
+            kept_for_s = (
+                0.0 if entry and entry["absent"] and not BACKENDS[candidate.backend].threaded else _REFUSED_FOR_S
+            )
+            if entry is not None and not (entry["refused"] and time.time() - entry["at"] > kept_for_s):
                 return Verdict(float(entry["latency_ms"]), str(entry["refused"]), bool(entry["absent"]))
         return None
 
@@ -77,7 +86,8 @@ class VerdictFile:
     def _key(self, candidate: Candidate) -> str:
         version = BACKENDS[candidate.backend].version
         model = f"{self._model} {form}" if (form := self._forms.get(candidate.backend)) else self._model
-        return f"{_REVISION} {model} {candidate.backend} {version} {candidate.threads} {processor()}"
+        place = processor() if BACKENDS[candidate.backend].threaded else card()
+        return f"{_REVISION} {model} {candidate.backend} {version} {candidate.threads} {place}"
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -95,12 +105,6 @@ def _is_time(at: Any) -> bool:
     return type(at) in {int, float} and 0 <= at < _LATEST_S
 
 
-def sha256(path: Path) -> str:
-    """Return the file's digest, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def processor() -> str:
     """Return this machine's processor and how many of its cores are ours."""
     lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
@@ -108,3 +112,12 @@ def processor() -> str:
     words = {key.strip(): value.strip() for key, value in facts}
     model = words.get("model name") or words.get("CPU part") or platform.processor()
     return f"{platform.machine()} {model} x{len(os.sched_getaffinity(0))}"
+
+
+def card() -> str:
+    """Return what the NVIDIA driver says of itself and of the cards, and which CuPy is here, as a digest."""
+    told = [f"{name} {each.version}" for name in CUPY for each in importlib.metadata.distributions(name=name)]
+    for file in sorted((*_DRIVER.glob("version"), *_DRIVER.glob("gpus/*/information"), *_JETSON)):
+        with contextlib.suppress(OSError):
+            told.append(file.read_text(errors="replace"))
+    return f"card {hashlib.sha256('|'.join(told).encode()).hexdigest()[:16]}"

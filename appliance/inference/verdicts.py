@@ -10,7 +10,8 @@ from appliance.inference import int8, selftest, trial
 from appliance.inference.backends import BACKENDS, REFERENCE
 from appliance.inference.choice import Candidate, Verdict, candidates
 from appliance.inference.detector import AbsentError, BackendError, ModelError
-from appliance.inference.verdict_file import VerdictFile, sha256
+from appliance.inference.digest import sha256
+from appliance.inference.verdict_file import VerdictFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator

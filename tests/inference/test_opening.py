@@ -168,3 +168,12 @@ def test_a_predecessor_that_hung_in_a_backend_has_left_its_name(
     assert detectors.current.backend == taken
     assert bool(detectors.problems) is (taken == "onnxruntime")
     assert fed == [opening.OPENING_S]
+
+
+def test_a_form_that_hung_does_not_take_the_model_with_it(backends: Backends, context: StageContext) -> None:
+    inner = '  File "/x/appliance/inference/backends/openvino_cpu.py", line 66 in detect'
+    words = TRACE.format(module="openvino_int8", function="detect").replace('  File "/usr', f'{inner}\n  File "/usr', 1)
+    context.pulse.watchdog = SimpleNamespace(last_words=words, feed=lambda _: None)  # type: ignore[assignment]
+    detectors = Detectors(context)
+    assert detectors.problems == ["backend openvino_int8 has failed: it hung or crashed"]
+    assert detectors.current.backend == "openvino_bf16"

@@ -44,7 +44,7 @@ BACKENDS = {
     "openvino": Backend("openvino", "openvino_cpu"),
     "openvino_bf16": Backend("openvino", "openvino_cpu", exact=False),
     "onnxruntime_int8": Backend("onnxruntime", "onnxruntime_int8", exact=False, takes_form=True),
-    "openvino_int8": Backend("openvino", "openvino_cpu", exact=False, takes_form=True),
+    "openvino_int8": Backend("openvino", "openvino_int8", exact=False, takes_form=True),
     "onnxruntime_cuda": Backend("onnxruntime-gpu", "onnxruntime_cuda", threaded=False),
 }
 """By the name that settings and Home Assistant know."""
@@ -73,4 +73,8 @@ def open_backend(name: str, path: Path, info: ModelInfo | None, threads: int) ->
         from appliance.inference.backends.openvino_cpu import OpenVinoCpu
     except ImportError as error:
         raise AbsentError(f"{name} is not installed ({error}): pip install 'openvino>=2026.1'") from None
+    if name == "openvino_int8":
+        from appliance.inference.backends.openvino_int8 import OpenVinoInt8
+
+        return OpenVinoInt8(path, info, threads)
     return OpenVinoCpu(path, info, threads, name)

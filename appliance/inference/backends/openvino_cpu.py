@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: in float32, in int8, or, where the processor has it, in bfloat16."""
+"""OpenVINO on the CPU: in float32 or, where the processor has it, in bfloat16."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class OpenVinoCpu:
     def __init__(self, path: Path, info: ModelInfo, threads: int, backend: str = "openvino") -> None:
         """`info` is what ONNX Runtime read of the model: OpenVINO does not keep ONNX's metadata.
 
-        `backend` is openvino or openvino_bf16 with the model, openvino_int8 with its int8 form, in OpenVINO's format.
+        `backend` is openvino or openvino_bf16; a form has its own module.
         """
         self.backend = backend
         self.info = info

@@ -20,8 +20,8 @@ OVERLAP = 0.5
 SLACK = 0.15
 """A find counts from the threshold on, and is found by the other down to so much below: who stands at the threshold
 would else be lost by the last bit."""
-LEAST_FINDS = 20
-"""Fewer in all the pictures held back say nothing."""
+LEAST_FINDS = 10
+"""Of the model, in all the pictures held back; fewer say nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +43,7 @@ class Agreement:
         return self.shared / self.finds if self.finds else 0.0
 
     def complaint(self) -> str:
-        """Return why the form must not be used, or what would have to be known to say so; empty: it may."""
-        if self.finds < LEAST_FINDS:
-            return (
-                f"in the {self.pictures} pictures held back there are {self.finds} finds, and it takes {LEAST_FINDS} "
-                "to judge: give more pictures with people in them"
-            )
+        """Return why the form must not be used; empty: it may."""
         if self.share < LEAST:
             return f"it agrees in {self.share:.1%} of {self.finds} finds, and {LEAST:.0%} are asked"
         if self.presence < LEAST * self.pictures:
@@ -62,26 +57,37 @@ class Agreement:
         )
 
 
+def too_few(answers: Sequence[Answer], threshold: float, somebody: Collection[int]) -> str:
+    """Return that the model's finds in the pictures held back are too few to judge by; empty: they are enough."""
+    there = sum(len(_counted(answer, threshold, somebody)) for answer in answers)
+    if there >= LEAST_FINDS:
+        return ""
+    return (
+        f"in the {len(answers)} pictures held back the model sees somebody {there} times, and it takes {LEAST_FINDS} "
+        "to judge: give more pictures with people in them"
+    )
+
+
 def agreement(
-    before: Sequence[Answer], after: Sequence[Answer], threshold: float, people: Collection[int]
+    before: Sequence[Answer], after: Sequence[Answer], threshold: float, somebody: Collection[int]
 ) -> Agreement:
-    """Compare the answers to the same pictures. `people` are the class ids that are somebody."""
+    """Compare the answers to the same pictures. `somebody` are the class ids that count; a parked car is none."""
     overlaps: list[float] = []
     finds = presence = 0
     for old, new in zip(before, after, strict=True):
-        presence += _somebody(old, threshold, people) == _somebody(new, threshold, people)
+        presence += bool(_counted(old, threshold, somebody)) == bool(_counted(new, threshold, somebody))
         for mine, other in ((old, new), (new, old)):
-            counted = [find for find in mine.finds if find.score >= threshold]
+            counted = _counted(mine, threshold, somebody)
             finds += len(counted)
             fits = (_best(find, other.finds, threshold - SLACK) for find in counted)
             overlaps += [fit for fit in fits if fit >= OVERLAP]
     return Agreement(len(before), finds, len(overlaps), presence, median(overlaps) if overlaps else 0.0)
 
 
+def _counted(answer: Answer, threshold: float, somebody: Collection[int]) -> list[Find]:
+    return [find for find in answer.finds if find.score >= threshold and find.class_id in somebody]
+
+
 def _best(find: Find, others: Sequence[Find], least: float) -> float:
     alike = (other for other in others if other.class_id == find.class_id and other.score >= least)
     return max((overlap(find.box, other.box) for other in alike), default=0.0)
-
-
-def _somebody(answer: Answer, threshold: float, people: Collection[int]) -> bool:
-    return any(find.class_id in people and find.score >= threshold for find in answer.finds)

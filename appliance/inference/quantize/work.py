@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 from appliance.inference import int8
 from appliance.inference.backends import REFERENCE, open_backend
 from appliance.inference.detector import BackendError, ModelError
+from appliance.inference.digest import sha256
+from appliance.inference.picture import PictureError
 from appliance.inference.quantize import nncf_int8, pictures
-from appliance.inference.quantize.agreement import agreement
+from appliance.inference.quantize.agreement import agreement, too_few
 from appliance.inference.rfdetr import Preprocessor
 from appliance.inference.selftest import answer
 from appliance.inference.store.errors import RefusedError, StoreError
@@ -24,7 +26,7 @@ from appliance.inference.trial import golden_frame
 from appliance.messages import Frame, FrameInfo, PixelFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from appliance.inference.detector import Detector
     from appliance.inference.quantize.agreement import Agreement
@@ -36,12 +38,17 @@ ROUNDS = 24
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """`backends` are whose forms are wanted, `threshold` the score from which a find counts."""
+    """`backends` are whose forms are wanted, `sha256` what the model was when its forms' home was chosen.
+
+    `threshold` is the score from which a find counts, `classes` are the names of what counts (sentry.classes).
+    """
 
     model: Path
+    sha256: str
     backends: Sequence[str]
     threads: int
     threshold: float
+    classes: Collection[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +78,10 @@ def quantize(order: Order, found: Sequence[bytes], home: Path, say: Callable[[st
         raise RefusedError(str(error)) from None
     fill = Preprocessor(reference.info.side).fill
     calibration, held = pictures.apart(found)
-    before = [_seen(reference, picture) for picture in held]
-    people = {number for number, name in reference.info.classes.items() if name == "person"}
-    too_few = agreement(before, before, order.threshold, people).complaint()
-    if too_few:
-        raise RefusedError(too_few)
+    somebody = {number for number, name in reference.info.classes.items() if name in order.classes}
+    before = _answers(reference, held)
+    if complaint := too_few(before, order.threshold, somebody):
+        raise RefusedError(complaint)
     say(f"{len(calibration)} pictures to calibrate with, {len(held)} held back for the comparison")
     for backend in order.backends:
         say(f"{backend}: calibrating; this takes minutes on a small machine")
@@ -84,27 +90,36 @@ def quantize(order: Order, found: Sequence[bytes], home: Path, say: Callable[[st
             load = nncf_int8.MAKERS[backend](order.model, wanted, folder)
             try:
                 form = open_backend(backend, folder / load, reference.info, order.threads)
-                after = [_seen(form, picture) for picture in held]
+                after = _answers(form, held)
                 form.take(golden_frame())
                 golden = answer(*form.detect())
                 rival = _rival(backend, order, reference)
                 ratio = _time_ratio(rival, form)
             except (BackendError, ModelError) as error:
                 raise StoreError(f"{backend}: its form cannot be used here: {error}") from None
-            alike = agreement(before, after, order.threshold, people)
+            alike = agreement(before, after, order.threshold, somebody)
             refused = alike.complaint() or ("" if ratio < 1 else "it saves no time here")
             if not refused:
+                if sha256(order.model) != order.sha256:
+                    raise StoreError(f"{order.model} was replaced meanwhile: quantize the new one")
                 now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
                 made = int8.Made(alike.share, len(held), round(ratio, 3), made_with, now, golden)
                 int8.place(folder, home / backend, load, made)
         yield Outcome(backend, alike, rival.backend, ratio, refused)
 
 
-def _seen(detector: Detector, picture: bytes) -> Answer:
-    rgb = pictures.decoded(picture)
-    height, width, _ = rgb.shape
-    detector.take(Frame(FrameInfo(1, 0, 0, width, height, PixelFormat.RGB24), memoryview(rgb.tobytes())))
-    return answer(*detector.detect())
+def _answers(detector: Detector, held: Sequence[bytes]) -> list[Answer]:
+    """Show it each picture. StoreError: it has failed, or a picture is none for a detector."""
+    answers = []
+    try:
+        for picture in held:
+            rgb = pictures.decoded(picture)
+            height, width, _ = rgb.shape
+            detector.take(Frame(FrameInfo(1, 0, 0, width, height, PixelFormat.RGB24), memoryview(rgb.tobytes())))
+            answers.append(answer(*detector.detect()))
+    except (BackendError, PictureError) as error:
+        raise StoreError(f"{detector.backend}: {error}") from None
+    return answers
 
 
 def _rival(backend: str, order: Order, reference: Detector) -> Detector:

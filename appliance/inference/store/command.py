@@ -123,7 +123,9 @@ def _quantize(options: argparse.Namespace, shelf: Shelf, settings: Settings) -> 
         raise RefusedError(f"--count takes {pictures.LEAST} or more, --seconds more than 0 and at most a week")
     item = checking.chosen(options.model, shelf, settings.model.path)
     threads = settings.model.threads if settings.model.threads != "auto" else min(2, len(os.sched_getaffinity(0)))
-    order = work.Order(item.path, options.backends or list(MAKERS), threads, settings.model.threshold)
+    classes = {*settings.sentry.classes, *(name for camera in settings.cameras for name in camera.sentry.classes or ())}
+    backends = options.backends or list(MAKERS)
+    order = work.Order(item.path, item.sha256, backends, threads, settings.model.threshold, classes)
     version()  # before a quarter of an hour is spent on pictures; likewise the model
     demand_model(item.path, str(item.path))
     if options.pictures is not None:
@@ -131,12 +133,15 @@ def _quantize(options: argparse.Namespace, shelf: Shelf, settings: Settings) -> 
     else:
         found = pictures.of_cameras(settings, options.count, options.seconds, _say)
     is_kept = False
-    for outcome in work.quantize(order, found, int8.home(settings.state_path, item.sha256), _say):
+    home = int8.home(settings.state_path, item.sha256)
+    for outcome in work.quantize(order, found, home, _say):
         _print(str(outcome))
         is_kept |= not outcome.refused
     if not is_kept:
         return REFUSED
-    _print("Porchlight tries what was kept at its next start, and uses it where it is the fastest.")
+    _print(f"Kept in {home}\nPorchlight tries what was kept at its next start, and uses it where it is the fastest.")
+    if settings.model.backend not in {"auto", *backends}:
+        _print(f"model.backend is {settings.model.backend}: write auto, or the form's backend.")
     return 0
 
 

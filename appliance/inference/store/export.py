@@ -8,12 +8,13 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from appliance.inference import digest
 from appliance.inference.store.catalogue import APACHE
 from appliance.inference.store.environment import last_lines
 from appliance.inference.store.errors import RefusedError, StoreError
 from appliance.inference.store.get import now
 from appliance.inference.store.record import Record
-from appliance.inference.store.shelf import State, sha256_of
+from appliance.inference.store.shelf import State
 from appliance.inference.store.source import derived_name
 from appliance.inference.store.verification import demand_model
 
@@ -67,7 +68,7 @@ def export(shelf: Shelf, order: Order, environment: Environment, say: Callable[[
             if said["class_names"] is None and info.columns != COCO_COLUMNS:
                 say(f"no class names came with these weights, so its {info.columns} columns are taken for COCO's first")
             entry = Record(
-                order.name, _source(order, said), sha256_of(file), file.stat().st_size, now(), _licence(order)
+                order.name, _source(order, said), digest.sha256(file), file.stat().st_size, now(), _licence(order)
             )
             shelf.place(file, entry)
             return entry
@@ -118,7 +119,7 @@ def _weights(order: Order) -> str:
 def _source(order: Order, said: dict[str, Any]) -> str:
     of = _weights(order)
     if order.weights is not None:
-        of = f"{order.weights.name} (sha256 {sha256_of(order.weights)[:12]})"
+        of = f"{order.weights.name} (sha256 {digest.sha256(order.weights)[:12]})"
     return f"rfdetr {said['rfdetr']} {order.variant.class_name}, {of}"
 
 

@@ -7,11 +7,12 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from appliance.inference import digest
 from appliance.inference.store.download import Download, is_unchanged
 from appliance.inference.store.errors import RefusedError, StoreError
 from appliance.inference.store.partial import Partial
 from appliance.inference.store.record import Record
-from appliance.inference.store.shelf import State, sha256_of
+from appliance.inference.store.shelf import State
 from appliance.inference.store.verification import demand_model
 from appliance.inference.store.version import Version
 from appliance.inference.store.web import Web
@@ -126,7 +127,7 @@ def _accept(shelf: Shelf, wish: Wish, partial: Partial, expected: str) -> Record
 
 def _demand_hash(wish: Wish, file: Path, expected: str) -> str:
     """Return the file's hash. RefusedError: it is not the one expected."""
-    sha256 = sha256_of(file)
+    sha256 = digest.sha256(file)
     if not expected or sha256 == expected:
         return sha256
     kept = "nothing was changed in the store"

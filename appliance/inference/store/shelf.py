@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import enum
 import fcntl
-import hashlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from appliance.inference import digest
 from appliance.inference.store import record
 from appliance.inference.store.errors import StoreError
 
@@ -69,7 +69,7 @@ class Shelf:
         path = self.path(name)
         with self.in_words():
             try:
-                size, sha256 = path.stat().st_size, sha256_of(path)
+                size, sha256 = path.stat().st_size, digest.sha256(path)
             except FileNotFoundError:
                 size, sha256 = 0, ""
         known = record.read(self._record(name))
@@ -113,7 +113,7 @@ class Shelf:
     def _settle(self, name: str) -> None:
         """Finish or undo what somebody who was killed had begun to `place`."""
         coming = record.read(self._next(name))
-        if coming is not None and self.path(name).exists() and sha256_of(self.path(name)) == coming.sha256:
+        if coming is not None and self.path(name).exists() and digest.sha256(self.path(name)) == coming.sha256:
             self._next(name).rename(self._record(name))
         else:
             self._next(name).unlink(missing_ok=True)
@@ -132,11 +132,6 @@ class Shelf:
         except OSError as error:
             where = error.filename if isinstance(error.filename, str) else self.folder
             raise StoreError(f"{where}: {error.strerror or error}") from None
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _state(sha256: str, known: Record | None) -> State:

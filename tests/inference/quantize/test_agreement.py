@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.inference.quantize.agreement import LEAST, LEAST_FINDS, OVERLAP, SLACK, Agreement, agreement
+from appliance.inference.quantize.agreement import LEAST, LEAST_FINDS, OVERLAP, SLACK, Agreement, agreement, too_few
 from appliance.inference.selftest import SIDE, Answer, Find
 
 PERSON, CAT = 1, 17
@@ -94,13 +94,31 @@ def test_what_is_asked_is_enough() -> None:
     [
         (replace(GOOD, shared=189), "it agrees in 94.5% of 200 finds, and 95% are asked"),
         (replace(GOOD, presence=94), "whether somebody is there in 94 of 100 pictures"),
-        (replace(GOOD, finds=LEAST_FINDS - 1, shared=LEAST_FINDS - 1), "give more pictures with people in them"),
-        (compared([NOBODY] * 50, [NOBODY] * 50), "there are 0 finds, and it takes 20"),
-        (compared([], []), "in the 0 pictures held back"),
+        (compared([person()] * 50, [NOBODY] * 50), "it agrees in 0.0% of 50 finds"),
     ],
 )
 def test_a_little_less_is_a_complaint_that_says_how_much(one: Agreement, words: str) -> None:
     assert words in one.complaint()
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        ([], "in the 0 pictures held back the model sees somebody 0 times, and it takes 10"),
+        (
+            [person()] * (LEAST_FINDS - 1),
+            "sees somebody 9 times, and it takes 10 to judge: give more",
+        ),
+        ([person(class_id=CAT)] * 50, "in the 50 pictures held back the model sees somebody 0 times"),
+        ([person(0.49)] * 50, "sees somebody 0 times"),
+    ],
+)
+def test_with_too_few_of_those_who_count_nothing_can_be_said(answers: list[Answer], words: str) -> None:
+    assert words in too_few(answers, THRESHOLD, {PERSON})
+
+
+def test_ten_of_them_are_enough() -> None:
+    assert too_few([person()] * LEAST_FINDS, THRESHOLD, {PERSON}) == ""
 
 
 def test_a_share_of_nothing_is_nothing() -> None:
@@ -132,7 +150,7 @@ def test_whoever_answers_as_before_agrees_wholly(answers: list[Answer], threshol
     assert alike.shared == alike.finds
     assert alike.presence == alike.pictures == len(answers)
     assert alike.overlap == (pytest.approx(1.0) if alike.finds else 0.0)
-    assert bool(alike.complaint()) is (alike.finds < LEAST_FINDS)
+    assert bool(alike.complaint()) is (alike.finds == 0)
 
 
 @given(PAIRS, THRESHOLDS)

@@ -15,10 +15,11 @@ from appliance.inference import int8, verdicts
 from appliance.inference.backends import open_backend
 from appliance.inference.choice import Candidate, Verdict, problems
 from appliance.inference.detector import BackendError, ModelInfo
+from appliance.inference.digest import sha256
 from appliance.inference.opening import Detectors
 from appliance.inference.selftest import Answer, Find, answer
 from appliance.inference.trial import Request, Result, golden_frame
-from appliance.inference.verdict_file import VerdictFile, sha256
+from appliance.inference.verdict_file import VerdictFile
 from appliance.ipc.heartbeat import HeartbeatFile
 from appliance.stage import Pulse, StageContext, Stop
 from tests.inference.quantize.house import NOBODY, OTHERS, PEOPLE

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.inference import int8
+from appliance.inference.digest import sha256 as sha256_of
 from appliance.inference.int8 import RECORD, VERSION, Form, Made, home, place, read
 from appliance.inference.selftest import Answer, Find
 
@@ -239,15 +240,14 @@ def test_a_name_that_leads_elsewhere_is_not_followed(
         (above / "passwords").write_text("secret")
     outside = folder.parent.parent / "passwords"
     told = record(folder)
-    (folder / RECORD).write_text(json.dumps({**told, "files": {name: int8._sha256(outside)}, "load": name}))
+    (folder / RECORD).write_text(json.dumps({**told, "files": {name: sha256_of(outside)}, "load": name}))
     looked_at: list[Path] = []
-    really = int8._sha256
 
     def sha256(path: Path) -> str:
         looked_at.append(path)
-        return really(path)
+        return sha256_of(path)
 
-    monkeypatch.setattr(int8, "_sha256", sha256)
+    monkeypatch.setattr(int8, "sha256", sha256)
     assert read(folder) is None
     assert {path.parent for path in looked_at} == {folder}
     assert f"{Path(name).name} is gone" in caplog.text

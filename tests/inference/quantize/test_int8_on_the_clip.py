@@ -23,13 +23,13 @@ import simplejpeg
 
 from appliance.config import Camera, Model, Settings
 from appliance.inference import int8
+from appliance.inference.digest import sha256
 from appliance.inference.opening import Detectors
 from appliance.inference.picture import Decoder
 from appliance.inference.quantize import nncf_int8, pictures, work
 from appliance.inference.quantize.agreement import LEAST
 from appliance.inference.rfdetr import postprocess
 from appliance.inference.store.errors import RefusedError
-from appliance.inference.verdict_file import sha256
 from appliance.ipc.heartbeat import HeartbeatFile
 from appliance.stage import Pulse, StageContext, Stop
 from tests.inference.test_real_footage import STILLS, VISITS, frames
@@ -96,7 +96,7 @@ def nncf_is_missing() -> bool:
 
 
 def order(*backends: str) -> work.Order:
-    return work.Order(MODEL, backends, THREADS, THRESHOLD)
+    return work.Order(MODEL, sha256(MODEL), backends, THREADS, THRESHOLD, ("person",))
 
 
 def quantize(one: work.Order, album: Album, home: Path) -> tuple[list[Outcome], list[str]]:
@@ -197,7 +197,7 @@ def test_the_next_start_tries_it_and_takes_it_where_it_is_the_fastest_of_those_t
     assert detectors.current.backend == min(passed, key=lambda backend: passed[backend])
     assert detectors.current.info.name == MODEL.name
     seconds, jpeg = next((at, jpeg) for at, jpeg in album.second if VISITS[3][0] + 4 <= at <= VISITS[3][1])
-    seen = work._seen(detectors.current, jpeg)
+    (seen,) = work._answers(detectors.current, [jpeg])
     assert max(find.score for find in seen.finds if find.class_id == 1) >= THRESHOLD, seconds
     assert postprocess(*detectors.current.detect(), 768, 432, THRESHOLD).class_ids.tolist().count(1) == 1
 

@@ -15,10 +15,10 @@ import yaml
 
 from appliance import cli
 from appliance.inference import backends, int8
+from appliance.inference.digest import sha256
 from appliance.inference.quantize import nncf_int8, pictures, work
 from appliance.inference.quantize.nncf_int8 import version as really_its_version
 from appliance.inference.store.errors import StoreError
-from appliance.inference.verdict_file import sha256
 from tests.inference.quantize.house import NOBODY, OTHERS, PEOPLE, TOKEN, Gateway, fill, makers, picture
 from tests.inference.store.small_disk import run_on
 
@@ -74,6 +74,7 @@ def test_of_a_folder_a_form_is_made_kept_and_told(folder: Path, home: Path, stat
     said = capsys.readouterr()
     assert said.out.splitlines() == [
         f"onnxruntime_int8: {ALIKE}; 0.66 x the time of onnxruntime: kept",
+        f"Kept in {int8.home(state, sha256(home / 'people.onnx'))}",
         NEXT,
     ]
     assert said.err.splitlines() == [
@@ -247,7 +248,7 @@ def test_one_that_is_kept_is_enough(
     both: Mapping[str, bytes] = {"openvino_int8": OTHERS, "onnxruntime_int8": PEOPLE}
     monkeypatch.setattr(nncf_int8, "MAKERS", makers(**both))
     assert run("people.onnx", "--pictures", folder) == 0
-    refused, kept, then = capsys.readouterr().out.splitlines()
+    refused, kept, _where, then = capsys.readouterr().out.splitlines()
     assert refused.startswith("openvino_int8: ")
     assert " refused, " in refused
     assert kept.startswith("onnxruntime_int8: ")
