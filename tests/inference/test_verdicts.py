@@ -207,3 +207,22 @@ def test_the_file_does_not_grow_for_ever(path: Path) -> None:
 
 def test_the_processor_has_a_name() -> None:
     assert verdict_file.processor().endswith("x2")
+
+
+def test_what_a_card_lacked_is_looked_for_at_each_start_and_another_driver_is_another_card(
+    tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = tmp_path / "driver"
+    (driver / "gpus" / "0000:01:00.0").mkdir(parents=True)
+    (driver / "version").write_text("580.65")
+    monkeypatch.setattr(verdict_file, "_DRIVER", driver)
+    gpu = Candidate("onnxruntime_cuda", 1)
+    kept = VerdictFile(path.parent, path)
+    kept.put(gpu, Verdict(refused="no CUDA device", absent=True))
+    kept.put(OV, Verdict(refused="no bfloat16", absent=True))
+    assert kept.get(gpu) is None
+    assert kept.get(OV) is not None, "a processor does not change"
+    kept.put(gpu, Verdict(3.0))
+    assert kept.get(gpu) == Verdict(3.0)
+    (driver / "gpus" / "0000:01:00.0" / "information").write_text("another card")
+    assert kept.get(gpu) is None

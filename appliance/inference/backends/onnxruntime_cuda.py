@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import io
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ LIBRARIES = "pip install 'onnxruntime-gpu[cuda,cudnn]'"
 class OnnxRuntimeCuda:
     """One inference session on the first card. Its input never leaves the card; its outputs come to this memory.
 
-    AbsentError: no card, or no ONNX Runtime that could use one. BackendError: the card cannot run this model.
+    AbsentError: no card, or no ONNX Runtime for one. BackendError: there are, and the card cannot run this model.
     """
 
     backend = "onnxruntime_cuda"
@@ -50,7 +51,7 @@ class OnnxRuntimeCuda:
         except Exception as error:  # onnxruntime has a class for each way, with nothing in common
             raise BackendError(f"{self.backend} cannot run {info.name}: {_first_line(error)}") from error
         if self._session.get_providers()[0] != PROVIDER:  # it would use the CPU, without a word
-            raise AbsentError(f"{self.backend}: ONNX Runtime cannot use CUDA ({missing or 'it does not say why'})")
+            raise BackendError(f"{self.backend}: ONNX Runtime cannot use CUDA ({missing or 'it does not say why'})")
         # A stream of ONNX Runtime's own would not wait for ours.
         self._one_stream = self._session.get_provider_options()[PROVIDER].get("user_compute_stream") == str(stream)
 
@@ -91,11 +92,12 @@ class OnnxRuntimeCuda:
 def _loaded() -> str:
     """Load CUDA's libraries for ONNX Runtime. Return which is missing and what would bring it; empty where none is.
 
-    AbsentError: this ONNX Runtime was built without CUDA.
+    AbsentError: this ONNX Runtime was built without CUDA. BackendError: and one with CUDA lies beneath it.
     """
     version = onnxruntime.__version__
     if PROVIDER not in onnxruntime.get_available_providers():
-        raise AbsentError(
+        kind = BackendError if list(importlib.metadata.distributions(name="onnxruntime-gpu")) else AbsentError
+        raise kind(
             f"{OnnxRuntimeCuda.backend}: the ONNX Runtime that is installed ({version}) was built without CUDA: "
             f"{REINSTALL} (it and onnxruntime are one module; the one installed last is there)"
         )

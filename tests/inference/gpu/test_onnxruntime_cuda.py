@@ -129,7 +129,7 @@ def test_a_runtime_that_falls_back_to_the_cpu_is_refused_with_what_is_missing(
     runtime.usable = False
     runtime.missing = ["libcublasLt.so.13", "libcublas.so.13"]
     error = refusal(path, info)
-    assert isinstance(error, AbsentError)
+    assert not isinstance(error, AbsentError), "there is a card, and its owner believes that it is used"
     assert str(error) == (
         "onnxruntime_cuda: ONNX Runtime cannot use CUDA (libcublasLt.so.13: cannot open shared object file: "
         "No such file or directory; 1.31.1 needs CUDA 13.0 and cuDNN 9: pip install 'onnxruntime-gpu[cuda,cudnn]')"
@@ -161,6 +161,16 @@ def test_a_runtime_without_cuda_is_absent_whatever_else_there_is(
     runtime.available = ["AzureExecutionProvider", CPU]
     assert isinstance(refusal(path, info), AbsentError)
     assert card.calls == []
+
+
+def test_where_the_package_with_cuda_lies_beneath_the_one_without_that_is_told(
+    runtime: CudaRuntime, path: Path, info: ModelInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime.available = [CPU]
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda name: [name])
+    error = refusal(path, info)
+    assert not isinstance(error, AbsentError)
+    assert "--force-reinstall" in str(error)
 
 
 @pytest.mark.parametrize("call", ["InferenceSession", "run", "bind_input", "bind_output"])
