@@ -63,7 +63,7 @@ def test_its_answers_lie_in_the_same_place_each_time(both: list[OpenVinoCpu]) ->
 def test_where_it_is_not_installed_the_words_say_how(monkeypatch: pytest.MonkeyPatch, both: list[OpenVinoCpu]) -> None:
     monkeypatch.delitem(sys.modules, "appliance.inference.backends.openvino_cpu")
     monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(AbsentError, match=r"pip install 'porchlight\[openvino\]'"):
+    with pytest.raises(AbsentError, match=r"pip install 'openvino>=2026.1'"):
         open_backend("openvino", both[0].info.name, both[0].info, 1)  # type: ignore[arg-type]
 
 
