@@ -94,14 +94,23 @@ def embedded_broker() -> Iterator[int]:
         await broker.start()
         return broker
 
+    async def cancel_the_rest() -> None:
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+
     broker = run(make())
     try:
         yield port
     finally:
-        with contextlib.suppress(Exception):  # we are leaving: whatever amqtt cannot end, the process's end does
-            run(broker.shutdown())
+        for leave in (broker.shutdown, cancel_the_rest):
+            with contextlib.suppress(Exception):  # whatever amqtt cannot end, the process's end does
+                run(leave())
         loop.call_soon_threadsafe(loop.stop)
         thread.join(5)
+        if not thread.is_alive():
+            loop.close()
 
 
 def banner(settings: Settings, *, embedded: bool) -> str:

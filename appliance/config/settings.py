@@ -31,7 +31,15 @@ class Model(Section):
         default=None, validate_default=True, description="The RF-DETR model, an .onnx file. null: none yet."
     )
     backend: Literal[
-        "auto", "onnxruntime", "openvino", "openvino_bf16", "onnxruntime_int8", "openvino_int8", "onnxruntime_cuda"
+        "auto",
+        "onnxruntime",
+        "openvino",
+        "openvino_bf16",
+        "onnxruntime_int8",
+        "openvino_int8",
+        "onnxruntime_cuda",
+        "tensorrt",
+        "tensorrt_int8",
     ] = Field(
         default="auto",
         description="What runs the model. auto: the fastest one installed that passes its self-test; int8 where "

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import queue
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -16,13 +17,14 @@ T = TypeVar("T")
 
 class DiskThread:
     """Does one piece of work after the other. A daemon: for the threads of `asyncio.to_thread` and of executors a
-    process waits when it ends.
+    process waits when it ends. It ends when nobody has it any more.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        weakref.finalize(self, self._work.put, None)
 
     async def run(self, work: Callable[..., T], *arguments: Any) -> T:
         """Return what `work` returns, or raise what it raises."""
@@ -33,9 +35,9 @@ class DiskThread:
             try:
                 result = work(*arguments)
             except BaseException as error:  # noqa: BLE001 -- whoever awaits it gets it
-                self._hand_over(loop, future, future.set_exception, error)
+                _hand_over(loop, future, future.set_exception, error)
             else:
-                self._hand_over(loop, future, future.set_result, result)
+                _hand_over(loop, future, future.set_result, result)
 
         self._start()
         self._work.put(do)
@@ -43,17 +45,19 @@ class DiskThread:
 
     def _start(self) -> None:
         if self._thread is None:
-            thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
+            thread = threading.Thread(target=_serve, args=(self._work,), name=self._name, daemon=True)
             thread.start()
             self._thread = thread
 
-    def _serve(self) -> None:
-        while True:
-            self._work.get()()
 
-    @staticmethod
-    def _hand_over(
-        loop: asyncio.AbstractEventLoop, future: asyncio.Future[T], settle: Callable[[Any], None], value: object
-    ) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(lambda: None if future.done() else settle(value))
+def _serve(work: queue.SimpleQueue[Callable[[], None] | None]) -> None:
+    while (do := work.get()) is not None:
+        do()
+        del do  # it may be the last that has hold of the DiskThread
+
+
+def _hand_over(
+    loop: asyncio.AbstractEventLoop, future: asyncio.Future[T], settle: Callable[[Any], None], value: object
+) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        loop.call_soon_threadsafe(lambda: None if future.done() else settle(value))

@@ -6,22 +6,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-import json
 import logging
 import time
 from typing import TYPE_CHECKING
 
 from appliance import restart
-from appliance.controller import overlay, visits
-from appliance.controller.alarm.guard import DISK_PATIENCE_S, Guard
+from appliance.controller import visits
+from appliance.controller.alarm.guard import Guard
 from appliance.controller.alarm.words import AlarmState, Scene
-from appliance.controller.commands import eases, in_words
+from appliance.controller.chosen import Chosen
 from appliance.controller.desk import Desk
 from appliance.controller.discovery.herald import Herald
 from appliance.controller.discovery.household import STAGES
+from appliance.controller.health import health, of_the_cameras
 from appliance.controller.inbox import Inbox
-from appliance.controller.keeper import Keeper
 from appliance.controller.latency import Latencies
 from appliance.controller.notices import UNSERVED, Notices
 from appliance.controller.outbox import Outbox
@@ -31,12 +29,10 @@ from appliance.ipc.heartbeat import fresh_heartbeats
 from appliance.messages import Health
 from appliance.mqtt import OFFLINE, ONLINE, install_id
 from appliance.roster import Roster
-from appliance.stage import why_down
 from appliance.telemetry import Sparing
 
 if TYPE_CHECKING:
     from appliance.config import Camera
-    from appliance.controller.commands import ChangeSetting
     from appliance.messages import Heartbeat
     from appliance.stage import StageContext
 
@@ -64,8 +60,7 @@ class _Controller:
         self._started_s = time.monotonic()
         self._started = visits.iso(time.time_ns())
         self._latencies = Latencies()
-        self._refusals, self._changes = Sparing(log), Sparing(log)
-        self._tellings: set[asyncio.Task[None]] = set()
+        self._refusals = Sparing(log)
         self._outbox: Outbox | None = None
         self._panel_fault = ""
         self._desks = Roster(self._open, self._close)
@@ -75,10 +70,7 @@ class _Controller:
         stopped = asyncio.Event()
         loop = asyncio.get_running_loop()
         loop.add_reader(context.stop.fileno(), stopped.set)
-        self._choices_kept = Keeper(settings.state_path / "choices.json", "what was set in Home Assistant")
-        written = overlay.written_in(settings)
-        kept = self._choices_kept.load(functools.partial(overlay.from_json, written=written))
-        self._choices = kept or overlay.Overlay(written)
+        self._chosen = Chosen(settings, self._desks)
         self._statements = await self._open_statements()
         self._herald = Herald(settings, self._statements)
         pulse = context.pulse
@@ -105,7 +97,7 @@ class _Controller:
             obeying.cancel()
             self._desks.close()
             await self._guard.stop()
-            await self._choices_kept.settled(LAST_WORDS_S)
+            await self._chosen.settled(LAST_WORDS_S)
             await self._herald.stop(LAST_WORDS_S)
             await self._statements.stop()
             if self._outbox is not None:
@@ -117,7 +109,7 @@ class _Controller:
             camera,
             self._topics,
             self._statements,
-            choices=self._choices.of(camera.id),
+            choices=self._chosen.of(camera.id),
             on_change=self._look,
             on_alarm=self._on_alarm,
         )
@@ -137,7 +129,7 @@ class _Controller:
             self._topics,
             lambda: [camera.id for camera in self._cameras],
             alarm=lambda asked: self._guard.command(asked),  # noqa: PLW0108 -- it is made after this
-            change=self._change,
+            change=lambda asked: self._chosen.change(asked, is_held=self._guard.holds(asked.camera)),
             restart=self._restart,
         )
         self._outbox = Outbox(self._context.folder.path, settings.state_path)
@@ -167,8 +159,7 @@ class _Controller:
         for desk in self._desks:
             if desk.camera.id in zones and desk.camera.zones != zones[desk.camera.id]:
                 desk.forget_zones()
-        self._choices = self._choices.over(overlay.written_in(edited))
-        self._keep_choices()
+        self._chosen.follow(edited)
         self._desks.follow(edited.cameras)
         self._herald.announce(edited)
         for desk in gone:
@@ -219,35 +210,6 @@ class _Controller:
         else:
             self._panel_fault = ""
 
-    def _change(self, asked: ChangeSetting) -> None:
-        """Have a setting hold that was chosen while we run."""
-        if eases(asked, self._choices.of(asked.camera)) and self._guard.holds(asked.camera):
-            text = "camera %s: %s is not eased while the alarm is armed"
-            self._refusals.warning(text, asked.camera, asked.setting, camera=asked.camera)
-            return
-        self._choices_kept.lost = ""
-        self._choices = self._choices.choose(asked.camera, asked.setting, asked.value)
-        chosen = self._choices.of(asked.camera)
-        for desk in self._desks:
-            if desk.camera.id == asked.camera and desk.choices != chosen:
-                value = in_words(asked.setting, asked.value)
-                text = "camera %s: %s set to %s"
-                self._changes.info(text, asked.camera, asked.setting, value, camera=asked.camera)
-                desk.choose(chosen)
-        self._keep_choices()
-        telling = asyncio.get_running_loop().create_task(self._tell_choices())
-        self._tellings.add(telling)
-        telling.add_done_callback(self._tellings.discard)
-
-    async def _tell_choices(self) -> None:
-        """Say what the settings stand at when that would survive a power cut, or the disk does not answer."""
-        await self._choices_kept.settled(DISK_PATIENCE_S)
-        for desk in self._desks:
-            desk.tell_choices()
-
-    def _keep_choices(self) -> None:
-        self._choices_kept.keep(self._choices.to_json())
-
     def _restart(self) -> None:
         if self._guard.holds():
             self._refusals.warning("no restart while the alarm is armed: disarm it first")
@@ -270,34 +232,15 @@ class _Controller:
         self._statements.fact(self._topics.latency, self._latencies.text)
 
     def _state_health(self, beats: dict[str, Heartbeat]) -> None:
-        kept = (
+        reasons = [
+            *self._guard.reasons,
             self._panel_fault,
-            self._choices_kept.problem,
-            self._choices_kept.lost,
+            *self._chosen.reasons,
             self._herald.problem,
             self._statements.problem,
-        )
-        reasons = [*self._guard.reasons, *filter(None, kept)]
+        ]
         if self._outbox is not None:
-            reasons += [self._outbox.problem] if self._outbox.problem else []
+            reasons += [self._outbox.problem]
             reasons += [f"{self._outbox.lost} undelivered events gave way to newer ones"] if self._outbox.lost else []
-        reasons += [f"{camera.label}: {UNSERVED}" for camera in self._unserved]
-        for desk in self._desks:
-            if desk.camera.id in self._guard.blind:
-                reasons.append(f"{desk.camera.label}, which the armed alarm relies on: {desk.eye.blind_because}")
-            elif desk.trouble:
-                reasons.append(f"{desk.camera.label}: {desk.trouble}")
-        reasons += [why_down(beats, stage) for stage in STAGES if stage not in beats and stage != "controller"]
-        reasons += [f"{stage}: {beats[stage].reason}" for stage in STAGES if stage in beats and beats[stage].reason]
-        facts = beats["inference"].facts if "inference" in beats else {}
-        if facts.get("shortage"):
-            reasons.append(facts["shortage"])
-        health = {
-            "problem": bool(reasons),
-            "reasons": reasons,
-            "started": self._started,
-            "backend": facts.get("backend"),
-            "model": facts.get("model"),
-            "shortage": facts.get("shortage") or "",
-        }
-        self._statements.fact(self._topics.health, json.dumps(health))
+        reasons += of_the_cameras(self._unserved, self._desks, self._guard.blind)
+        self._statements.fact(self._topics.health, health(self._started, reasons, beats))

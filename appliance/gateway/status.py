@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 STAGES = ("capture", "inference", "controller", "gateway")
 _MODEL_FACTS = {"name": "model", "notice": "notice"}
+_DETECTOR_FACTS = ("shortage", "building")
 
 
 def status(settings: Settings, lives: Sequence[Live], beats: Mapping[str, Heartbeat]) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def status(settings: Settings, lives: Sequence[Live], beats: Mapping[str, Heartb
         "instance": settings.instance,
         "version": __version__,
         "model": {key: inference.facts.get(fact, "") if inference else "" for key, fact in _MODEL_FACTS.items()},
-        "shortage": inference.facts.get("shortage", "") if inference else "",
+        **{fact: inference.facts.get(fact, "") if inference else "" for fact in _DETECTOR_FACTS},
         "stages": [_stage(name, beats) for name in STAGES],
         "mqtt": controller.facts.get("mqtt", "unknown") if controller else "unknown",
         "mqtt_problem": controller.facts.get("mqtt_problem", "") if controller else "",

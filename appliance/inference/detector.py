@@ -26,6 +26,16 @@ class AbsentError(BackendError):
     """This machine has not got what the backend needs: nothing is wrong."""
 
 
+class EngineError(BackendError):
+    """What was built for this backend is not for this machine, or damaged: it must be built anew."""
+
+
+def first_line(error: Exception) -> str:
+    """Return an error's first words: libraries append traces, hints and addresses."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:300]
+
+
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What the model says of itself. `side` is S of the contract, in pixels.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
 from typing import TYPE_CHECKING
 
 from appliance.inference.backends import BACKENDS, REFERENCE, open_backend
+from appliance.inference.building import Building
 from appliance.inference.choice import problems, ranked
-from appliance.inference.detector import BackendError
+from appliance.inference.detector import BackendError, EngineError
 from appliance.inference.verdicts import Trials
 
 if TYPE_CHECKING:
@@ -19,8 +21,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STRIKES = "inference.strikes"
+BUILDING = "inference.building"
+KILLED = "the detector was killed while its engine was being built; `porchlight model build` builds it"
 _IN_BACKEND = re.compile(r'backends/(\w+)\.py", line \d+ in (?:detect|__init__)')
 _IN_CARD = re.compile(r'(?s)inference/gpu/cupy_device\.py", line \d+ in .*?backends/(\w+)\.py", line \d+ in ')
+_THREAD = re.compile(r"^(?=(?:Current t|T)hread 0x)", re.MULTILINE)
 OPENING_S = 50.0
 """Loading a large model on a small board; the supervisor's own patience is a little longer."""
 
@@ -43,10 +48,19 @@ class Detectors:
         self._strikes_file = context.folder.path / STRIKES
         self._strikes = self._read_strikes()
         self._blame_the_dead()
+        self._mark_file = context.folder.path / BUILDING
         self._trials = Trials(self._path, model, context.settings.state_path)
         self._info, self._verdicts = self._trials.run(self._keep_going)
         self.current: Detector = self._open_best()
         self._is_open = True
+        if self._mark_file.exists():
+            for one in self._trials.unbuilt:
+                self._strike(
+                    one.backend, "the detector was killed while its engine was built; `porchlight model build`"
+                )
+        unbuilt = [one for one in self._trials.unbuilt if one.backend not in self._strikes]
+        self._building = Building(self._trials, unbuilt, self._info) if unbuilt else None
+        self._mark(bool(unbuilt))
 
     @property
     def problems(self) -> list[str]:
@@ -54,12 +68,38 @@ class Detectors:
         failed = [f"backend {name} has failed: {why}" for name, why in self._strikes.items()]
         return [*problems(self._verdicts, self._wanted), *failed]
 
+    @property
+    def building(self) -> str:
+        """What is being built meanwhile, for people; empty: nothing is."""
+        progress = self._building.progress if self._building is not None else ""
+        return f"{progress}; {self.current.backend} watches meanwhile" if progress else ""
+
+    def follow(self) -> bool:
+        """Change over to a backend whose engine was built meanwhile, where it is the best. It is open already.
+
+        Return whether one was built, or failed.
+        """
+        built = self._building.look() if self._building is not None else None
+        if built is None:
+            return False
+        self._verdicts[built.candidate] = built.verdict
+        self._mark(self._building is not None and not self._building.is_over)
+        if built.failure:
+            self._strike(built.candidate.backend, built.failure)
+        if built.detector is not None:
+            unused = built.detector
+            if ranked(self._verdicts, self._wanted, self._strikes)[0] == built.candidate:
+                self.current, unused = built.detector, self.current
+            unused.close()
+        return True
+
     def replace(self, error: BackendError) -> None:
         """The current one has failed: open the next. BackendError: it was the last."""
         if self.current.backend == REFERENCE:
             raise error
-        log.error("%s; another backend takes over", error)
-        self._strike(self.current.backend, str(error))
+        why = str(error)  # a log may keep what it is given, and with an error the card's memory
+        log.error("%s; another backend takes over", why)
+        self._strike(self.current.backend, why)
         self.close()
         self.current = self._open_best()
         self._is_open = True
@@ -69,6 +109,18 @@ class Detectors:
         if self._is_open:
             self._is_open = False
             self.current.close()
+
+    def stop(self) -> None:
+        """Close all there is, also what is being built."""
+        if self._building is not None:
+            self._building.close()
+        self._mark(False)
+        self.close()
+
+    def _mark(self, is_building: bool) -> None:
+        """Leave a mark for as long as an engine is built: what takes this process along must not be begun again."""
+        with contextlib.suppress(OSError):
+            self._mark_file.touch() if is_building else self._mark_file.unlink(missing_ok=True)
 
     def _open_best(self) -> Detector:
         if self._context.pulse.watchdog is not None:
@@ -80,8 +132,11 @@ class Detectors:
             except BackendError as error:
                 if candidate.backend == REFERENCE:
                     raise
-                log.error("%s; another backend takes over", error)  # noqa: TRY400 -- its text says all
-                self._strike(candidate.backend, str(error))
+                why = str(error)
+                log.error("%s; another backend takes over", why)  # noqa: TRY400 -- its text says all
+                self._strike(candidate.backend, why)
+                if isinstance(error, EngineError):
+                    self._trials.forget(candidate.backend)
         raise BackendError("no backend is left")
 
     def _keep_going(self) -> bool:
@@ -120,6 +175,11 @@ def _culprit(trace: str) -> str:
     The outermost counts: a form's frames lie around those of what it is made of. A picture that makes `take` hang is no
     backend's fault; a card that does not answer there is.
     """
-    inside = _IN_BACKEND.findall(trace)
-    card = _IN_CARD.search(trace)
+    threads = _THREAD.split(trace)
+    # Of a crash the thread is named that did it, and may be the one that builds. A hang is the main thread's, the last;
+    # or that of the one that opens what was built, if its library lets nobody else run.
+    opens = next((one for one in threads if "/building.py" in one and _IN_BACKEND.search(one)), threads[-1])
+    ended = next((one for one in threads if one.startswith("Current")), opens)
+    inside = _IN_BACKEND.findall(ended)
+    card = _IN_CARD.search(ended)
     return inside[-1] if inside else card[1] if card else ""

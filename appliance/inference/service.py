@@ -50,7 +50,11 @@ def run(context: StageContext) -> None:
             return
         raise
     info = detectors.current.info
-    demand_fit(info, context.settings)
+    try:
+        demand_fit(info, context.settings)
+    except ModelError:
+        detectors.stop()
+        raise
     if info.notice:
         log.warning("%s %s", info.name, info.notice)
     notice = f"{info.name} {info.notice}" if info.notice else ""
@@ -125,12 +129,14 @@ class Watch:
             if turn is not None:
                 self.look(next(lens for lens in waiting if lens.camera.id == turn.camera))
             self._follow_settings()
+            if self._detectors.follow():
+                self._tell_of_detectors()
             self._report(now_s)
             self._context.pulse.beat()
 
     def close(self) -> None:
         self.lenses.close()
-        self._detectors.close()
+        self._detectors.stop()
 
     def _follow_settings(self) -> None:
         edited = self._context.edited()
@@ -267,6 +273,7 @@ class Watch:
         if now_s < self._report_at_s:
             return
         self._report_at_s = now_s + 1
+        self._context.pulse.facts["building"] = self._detectors.building
         shortage = self._budget.shortage()
         if bool(shortage) != bool(self._context.pulse.facts.get("shortage")):
             log.warning("%s", shortage or "the detector has time for all cameras again")

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
-import importlib.metadata
 import json
 import logging
 import os
-import platform
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance.inference.backends import BACKENDS
 from appliance.inference.choice import Candidate, Verdict
-from appliance.inference.digest import sha256
+from appliance.inference.machine import card, processor
 from appliance.inference.trial import info_from
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from appliance.inference.detector import ModelInfo
 
@@ -33,19 +30,16 @@ _KEPT = 64
 _REFUSED_FOR_S = 24 * 3600.0
 """A refusal may have had a reason that has gone (no memory, a machine at its limits): tried again after a day."""
 _LATEST_S = 253e9
-CUPY = ("cupy-cuda12x", "cupy-cuda13x")
-_DRIVER = Path("/proc/driver/nvidia")
-_JETSON = (Path("/etc/nv_tegra_release"), Path("/proc/device-tree/model"))
 
 
 class VerdictFile:
     """The verdicts about one model on this machine. A file that cannot be read or written costs time, nothing else."""
 
-    def __init__(self, folder: Path, model: Path, forms: Mapping[str, str] | None = None) -> None:
-        """`forms` are the digests of what backends load instead of the model."""
-        self._forms = forms or {}
+    def __init__(self, folder: Path, model: str, forms: Mapping[str, str] | None = None) -> None:
+        """`model` is the model's SHA-256; `forms` are the digests of what backends load instead of it, now."""
+        self._forms = {} if forms is None else forms
         self._path = folder / FILE
-        self._model = sha256(model)
+        self._model = model
         self._entries = self._read()
 
     def info(self) -> ModelInfo | None:
@@ -103,21 +97,3 @@ class VerdictFile:
 def _is_time(at: Any) -> bool:
     """Return whether these are seconds since 1970 that any clock shows."""
     return type(at) in {int, float} and 0 <= at < _LATEST_S
-
-
-def processor() -> str:
-    """Return this machine's processor and how many of its cores are ours."""
-    lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
-    facts = [line.partition(":")[::2] for line in lines]
-    words = {key.strip(): value.strip() for key, value in facts}
-    model = words.get("model name") or words.get("CPU part") or platform.processor()
-    return f"{platform.machine()} {model} x{len(os.sched_getaffinity(0))}"
-
-
-def card() -> str:
-    """Return what the NVIDIA driver says of itself and of the cards, and which CuPy is here, as a digest."""
-    told = [f"{name} {each.version}" for name in CUPY for each in importlib.metadata.distributions(name=name)]
-    for file in sorted((*_DRIVER.glob("version"), *_DRIVER.glob("gpus/*/information"), *_JETSON)):
-        with contextlib.suppress(OSError):
-            told.append(file.read_text(errors="replace"))
-    return f"card {hashlib.sha256('|'.join(told).encode()).hexdigest()[:16]}"

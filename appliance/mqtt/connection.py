@@ -13,13 +13,15 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 
 from appliance.mqtt import clients, diagnosis
 from appliance.mqtt.clients import OFFLINE
 from appliance.mqtt.credentials import CredentialsError
+from appliance.mqtt.limits import Limits
 from appliance.mqtt.tls import TlsError
+from appliance.mqtt.versions import V5, Versions
 from appliance.telemetry import RepeatedFault, Sparing
 
 if TYPE_CHECKING:
@@ -32,31 +34,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ONLINE = "online"
-IN_FLIGHT_MOST = 20
-"""Publications that may wait for their PUBACK, unless the broker's Receive Maximum is less."""
 HEARD_MOST = 100
 """Messages that may wait for our thread; whoever floods us loses the others."""
 GOODBYE_S = 1.0
-TRIED_IN_VAIN = 2
-"""After so many connections that end before the broker's answer, it may be one that does not know MQTT 5."""
-ANSWER_S = 5.0
-"""A broker that has not answered by then will not."""
 DIAGNOSE_EVERY_S = 30.0
 NO_ROOM = 0
-OVERHEAD = 64
-"""Bytes of a PUBLISH beside topic and payload, at most."""
-
-_CREDENTIALS = "; check mqtt.username and mqtt.password"
-_REMEDIES = {
-    "Not authorized": _CREDENTIALS,
-    "Bad user name or password": _CREDENTIALS,
-    "Bad authentication method": _CREDENTIALS,
-    "Unsupported protocol version": "; set mqtt.protocol: auto",
-    "Banned": "; ask whoever runs the broker",
-    "Server busy": "; it is tried again",
-    "Server unavailable": "; it is tried again",
-}
-_V5, _V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
 
 
 class Connection:
@@ -91,13 +73,9 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._fault = RepeatedFault(log, f"MQTT broker {settings.host}:{settings.port}")
         self._too_large = Sparing(log)
-        self._protocol = _V311 if settings.protocol == "3.1.1" else _V5
-        self._in_flight = IN_FLIGHT_MOST
-        self._largest: int | None = None
-        self._vain = 0
-        self._silences = 0
+        self._versions = Versions(settings)
+        self._limits = Limits()
         self._refused = False
-        self._left_out: set[str] = set()
         self._diagnosed_s = float("-inf")
         self._heard = self._handled = 0
         self._read_s = time.monotonic()
@@ -115,7 +93,7 @@ class Connection:
             self._loop.call_later(DIAGNOSE_EVERY_S, self.start)
             return
         self._client = client
-        clients.connect(client, self._settings, self._protocol)
+        clients.connect(client, self._settings, self._versions.current)
         client.loop_start()
 
     def subscribe(self, topic: str) -> None:
@@ -135,19 +113,16 @@ class Connection:
         (MQTT 5).
         """
         content = payload.encode() if isinstance(payload, str) else payload
-        size = len(topic.encode()) + len(content) + OVERHEAD
         if self._client is None:
             return None
-        if self._largest is not None and size > self._largest:
-            self.problem = f"the broker takes {self._largest:,} bytes at most, {topic} has {size:,}: raise its limit"
-            self._too_large.warning("MQTT: %s", self.problem)
-            self._left_out.add(topic)
+        if too_large := self._limits.leave_out(topic, content):
+            self.problem = too_large
+            self._too_large.warning("MQTT: %s", too_large)
             return None
-        if topic in self._left_out:
-            self._left_out.discard(topic)
-            self.problem = self.problem if self._left_out else ""
+        if self._limits.take_in(topic):
+            self.problem = ""
         properties = None
-        if expiry_s is not None and self._protocol == _V5:
+        if expiry_s is not None and self._versions.current == V5:
             properties = clients.properties(PacketTypes.PUBLISH, MessageExpiryInterval=expiry_s)
         said = self._client.publish(topic, content, qos=qos, retain=retain, properties=properties)
         return NO_ROOM if said.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE else said.mid
@@ -173,7 +148,8 @@ class Connection:
             await asyncio.sleep(0.02)
 
     def _make(self) -> Client:
-        client = clients.make(self._settings, self._client_id, self._protocol, self._status_topic, self._in_flight)
+        version, in_flight = self._versions.current, self._limits.in_flight
+        client = clients.make(self._settings, self._client_id, version, self._status_topic, in_flight)
         client.on_socket_open = self._opened
         client.on_connect = self._meet
         client.on_connect_fail = lambda one, _u: self._hand_over(self._failed, one)
@@ -204,20 +180,17 @@ class Connection:
         """In paho's thread."""
         clients.without_delay(sock)
         self._hand_over(self._begin)
-        # A broker may take its time while it starts: more of it each time.
-        patience_s = ANSWER_S * 2 ** min(self._silences, 3)
+        patience_s = self._versions.patience_s
         self._hand_over(lambda: self._loop.call_later(patience_s, self._unanswered, client, sock))
 
     def _begin(self) -> None:
         self._refused = False
 
     def _unanswered(self, client: Client, sock: object) -> None:
-        """Some brokers do not even refuse a version that they do not know."""
         if client is self._client and client.socket() is sock and not self.connected and not self._is_stopped:
             self._complain("takes the connection and does not answer")
-            if self._may_fall_back:
-                self._silences += 1
-                self._fall_back()
+            if self._versions.unanswered():
+                self._renew()
 
     def _hear(self, _client: Client, _data: object, message: MQTTMessage) -> None:
         """In paho's thread. Each counter has one thread that writes it."""
@@ -239,27 +212,25 @@ class Connection:
         if client is not self._client:
             return
         if reason.is_failure:
-            if str(reason) == "Unsupported protocol version" and self._may_fall_back:
-                self._fall_back()
+            if str(reason) == "Unsupported protocol version" and self._versions.refused():
+                self._renew()
             else:
                 self._refused = True
-                self._complain(f"refuses us: {reason}{_REMEDIES.get(str(reason), '')}")
+                self._complain(diagnosis.refusal(str(reason)))
             return
-        self._vain = self._silences = 0
+        self._versions.taken()
         self._refused = False
-        most = getattr(properties, "ReceiveMaximum", IN_FLIGHT_MOST)
-        if most < self._in_flight:
-            log.info("MQTT: the broker takes %d unacknowledged messages at a time; connecting again with that", most)
-            self._in_flight = most
+        if self._limits.lower(properties):
+            text = "MQTT: the broker takes %d unacknowledged messages at a time; connecting again with that"
+            log.info(text, self._limits.in_flight)
             self._renew()
             return
-        self._left_out.clear()
-        self._largest = getattr(properties, "MaximumPacketSize", None)
+        self._limits.renew(properties)
         self._fault.heal()
         self.problem = ""
         self.connected = True
         self.connections += 1
-        version = "5" if self._protocol == _V5 else "3.1.1"
+        version = "5" if self._versions.current == V5 else "3.1.1"
         log.info("MQTT: connected to %s:%d, version %s", self._settings.host, self._settings.port, version)
         self._on_up()
 
@@ -270,17 +241,14 @@ class Connection:
         if self.connected:
             self.connected = False
             self._complain(f"connection lost ({reason})")
-            if self._may_fall_back and self._protocol == _V311:
-                # It may only have been starting when it did not take version 5, or it is a newer one by now.
-                self._protocol = _V5
+            if self._versions.lost():
                 self._renew()
             return
         if self._refused:
             self._read_files_anew()
             return
-        self._vain += 1
-        if self._vain >= TRIED_IN_VAIN and self._may_fall_back:
-            self._fall_back()
+        if self._versions.in_vain():
+            self._renew()
         else:
             self._failed(client)
 
@@ -328,16 +296,6 @@ class Connection:
         if named and now - self._read_s >= DIAGNOSE_EVERY_S:
             self._read_s = now
             self._renew()
-
-    @property
-    def _may_fall_back(self) -> bool:
-        return self._settings.protocol == "auto"
-
-    def _fall_back(self) -> None:
-        """Try the other version: the broker may know only the older one, or have been out of order."""
-        self._vain = 0
-        self._protocol = _V311 if self._protocol == _V5 else _V5
-        self._renew()
 
     def _complain(self, text: str) -> None:
         self.problem = text

@@ -1,4 +1,6 @@
-"""Why the broker cannot be had, found out by a connection of our own: paho tells only that it failed."""
+"""Why the broker cannot be had, in words: it says so itself, or a connection of our own finds out where paho tells only
+that it failed.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +31,22 @@ _CERTIFICATES = {
 """By OpenSSL's number of the fault (X509_V_ERR_...)."""
 _CLIENT_WANTED = ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE", "BAD_CERTIFICATE", "UNKNOWN_CA", "CERTIFICATE_UNKNOWN",
                   "CERTIFICATE_EXPIRED", "CERTIFICATE_REVOKED", "UNSUPPORTED_CERTIFICATE", "DECRYPT_ERROR")  # fmt: skip
+_CREDENTIALS = "; check mqtt.username and mqtt.password"
+_REMEDIES = {
+    "Not authorized": _CREDENTIALS,
+    "Bad user name or password": _CREDENTIALS,
+    "Bad authentication method": _CREDENTIALS,
+    "Unsupported protocol version": "; set mqtt.protocol: auto",
+    "Banned": "; ask whoever runs the broker",
+    "Server busy": "; it is tried again",
+    "Server unavailable": "; it is tried again",
+}
+"""By MQTT's name of the broker's reason."""
+
+
+def refusal(reason: str) -> str:
+    """Return that the broker's answer was this reason, in MQTT's words, and what to do."""
+    return f"refuses us: {reason}{_REMEDIES.get(reason, '')}"
 
 
 def why(settings: Mqtt) -> str:

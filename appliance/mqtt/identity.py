@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import os
 import re
@@ -33,9 +34,7 @@ def install_id(state_folder: Path) -> str:
         try:
             os.link(whole, file)  # whoever comes second fails here, and reads the first one's
         except FileExistsError:
-            if not _read(file):  # a power cut left it empty, or it is not of this version
-                _keep_beside(file, fresh)
-                whole.replace(file)
+            _take_the_place_of(file, whole, fresh)
     except OSError:
         return fresh
     finally:
@@ -52,13 +51,25 @@ def _read(file: Path) -> str:
     return ""
 
 
+def _take_the_place_of(file: Path, whole: Path, fresh: str) -> None:
+    """Put `whole` where no id is: a power cut left it empty, or it is not of this version.
+
+    What is spoilt is the lock too: whoever waited for it finds the first one's id in its place.
+    """
+    with file.open("rb") as spoilt:
+        with contextlib.suppress(OSError):  # a file system without locks: better two ids until the next start than none
+            fcntl.flock(spoilt, fcntl.LOCK_EX)
+        if not _read(file):
+            _keep_beside(file, fresh)
+            whole.replace(file)
+
+
 def _keep_beside(file: Path, fresh: str) -> None:
     """Leave what is no id of ours under another name; zeros are what a power cut leaves."""
-    with contextlib.suppress(FileNotFoundError):  # whoever came first has put it aside
-        if file.read_bytes().strip(b"\0 \n"):
-            aside = file.with_name(f"{_FILE}.broken-{fresh}")
-            os.link(file, aside)
-            log.warning("%s holds no id that this Porchlight knows; set aside as %s, and a new one made", file, aside)
+    if file.read_bytes().strip(b"\0 \n"):
+        aside = file.with_name(f"{_FILE}.broken-{fresh}")
+        os.link(file, aside)
+        log.warning("%s holds no id that this Porchlight knows; set aside as %s, and a new one made", file, aside)
 
 
 def _sync(file: Path) -> None:

@@ -46,7 +46,7 @@ SIZE = (1280, 720)
 STAGE_LIMIT = 1.10
 MANY = 4
 MANY_LIMIT = 0.95
-RUN_MODELS = [name for name, backend in BACKENDS.items() if not backend.takes_form]
+RUN_MODELS = [name for name, backend in BACKENDS.items() if not (backend.form_of or backend.builds)]
 """The others run int8 forms, and nobody has quantized here."""
 
 

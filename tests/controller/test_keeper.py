@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import errno
 import logging
 import threading
@@ -34,7 +35,7 @@ class Disk:
         self.asked.append(text)
         assert self.answers.wait(PATIENCE_S)
         if self.fault is not None:
-            raise self.fault
+            raise copy.copy(self.fault)  # its traceback holds on to whoever met it
         self._write(path, text)
 
 

@@ -11,8 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,15 @@ class Engine:
     image: str
     processes: Path = Path("/proc")
     """Where the processes lie that it counts."""
+    build: Callable[[str], None] | None = None
+    """Builds the image with an extra, as IMAGE:extra."""
+
+    def with_extra(self, extra: str) -> Engine:
+        """Build the image with an extra of pyproject.toml, and return who has it; skips where images are only run."""
+        if self.build is None:
+            pytest.skip("not here: a build of the image by its own tests")
+        self.build(extra)
+        return replace(self, image=f"{IMAGE}:{extra}")
 
     def process(self, box: Box) -> Path:
         """Return the folder of a running container's first process; skips where the daemon is another machine's."""
@@ -184,10 +193,11 @@ class Workshop:
         self._do("buildah", "bud", "-q", "--isolation", "chroot", "--layers", "-f", str(self._short / "Dockerfile"),
                  "-t", BASE, str(self._folder))  # fmt: skip
 
-    def build(self) -> None:
-        """Build the image as deploy/Dockerfile has it."""
+    def build(self, extra: str = "") -> None:
+        """Build the image as deploy/Dockerfile has it, plain or with an extra."""
         options = ["--format", "docker", "--isolation", "chroot", "--network", "host", "--layers", "-q"]
-        options += ["--build-arg", f"BASE_IMAGE={BASE}", *_pip(self._short), "-t", IMAGE]
+        options += ["--build-arg", f"BASE_IMAGE={BASE}", *_pip(self._short)]
+        options += ["--build-arg", f"EXTRA={extra}", "-t", f"{IMAGE}:{extra}"] if extra else ["-t", IMAGE]
         self._do("buildah", "bud", *options, "-f", str(ROOT / "deploy" / "Dockerfile"), str(ROOT))
 
     def close(self) -> None:
@@ -259,7 +269,7 @@ def engine() -> Iterator[tuple[Engine, float]]:
         client = docker.DockerClient(base_url=f"unix://{workshop.socket}", timeout=120)
         stack.callback(client.close)
         stack.callback(_clear, client)
-        yield Engine(client, IMAGE, workshop.processes), took
+        yield Engine(client, IMAGE, workshop.processes, workshop.build), took
 
 
 def _clear(client: Any) -> None:

@@ -46,7 +46,7 @@ NEEDS = {
     "/config/porchlight.yaml": "r",
     "/data/options.json": "rw",
     "/data/models/default.onnx": "rwk",
-    **{f"{state}/{name}": may for state in STATE for name, may in (("install-id", "rwl"), ("outbox.sqlite3", "rwk"))},
+    **{f"{state}/{name}": may for state in STATE for name, may in (("install-id", "rwkl"), ("outbox.sqlite3", "rwk"))},
     "/dev/shm/": "r",
     f"{RUN.path}/": "rw",
     str(RUN.channel_file(frames_channel("front_door"))): "rw",

@@ -34,6 +34,8 @@ from tests.rig import ROOT
 
 IMAGE = "ghcr.io/porchlight-ha/porchlight"
 BUILT_HERE = "k3d"
+TAGS = {BUILT_HERE: "dev", "cuda": f"{__version__}-cuda", "tensorrt": f"{__version__}-tensorrt"}
+BEFORE = {"tensorrt": ["model", "engine"]}
 
 pytestmark = pytest.mark.real
 every_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
@@ -64,13 +66,14 @@ def settings_of(overlay: str, folder: Path) -> dict[str, Settings]:
 def test_four_containers_of_one_image_run_the_four_stages(overlay: str) -> None:
     found = stages(overlay)
     assert sorted(found) == sorted(STAGES)
-    tag = "dev" if overlay == BUILT_HERE else __version__
+    tag = TAGS.get(overlay, __version__)
     for name, container in found.items():
         assert container["image"] == f"{IMAGE}:{tag}"
         assert "command" not in container, "the image's entry point brings tini"
         assert container["args"][:3] == ["stage", name, "--config"]
-    [model] = appliance_pod(overlay)["initContainers"]
-    assert model["image"] == f"{IMAGE}:{tag}"
+    before = appliance_pod(overlay)["initContainers"]
+    assert [one["name"] for one in before] == BEFORE.get(overlay, ["model"])
+    assert {one["image"] for one in before} == {f"{IMAGE}:{tag}"}
 
 
 @every_overlay

@@ -47,6 +47,7 @@ CORNERS = ((0, 0), (1, 0), (1, 1))
 ZONES = (Zone(id="path", polygon=CORNERS), Zone(id="steps", name="The steps", polygon=CORNERS))
 CAMERAS = (Camera(id="porch", source="file:a", name="Front porch", zones=ZONES), Camera(id="yard", source="file:b"))
 REFUSED = "backend openvino was refused: it finds other people than the reference does"
+BUILDING = "the engine for tensorrt is being built: 42%; onnxruntime watches meanwhile"
 SHORTAGE = "the detector is too slow for 2 cameras: it takes 480 ms for a picture"
 SEEN = CameraState(known=True)
 
@@ -184,18 +185,20 @@ async def test_zones_waiting_refusals_and_shortages_are_told(house: House, page:
     house.states["porch"] = CameraState(SentryState.TRACKING, Mode.ALARMED, True, 2, zones=0b11)
     house.more = {
         "reason": REFUSED,
-        "facts": {"model": "nano.onnx", "shortage": SHORTAGE},
+        "facts": {"model": "nano.onnx", "shortage": SHORTAGE, "building": BUILDING},
         "counters": {"latency_ms.porch": 45.2, "queue_ms.porch": 2.8, "latency_ms.yard": 44.0},
     }
     await says(page, "detail-porch", "2 people · in Path, The steps")
     await says(page, "figures-porch", "10.0 fps · 45 ms latency, 3 ms waiting")
     await says(page, "figures-yard", "10.0 fps · 44 ms latency")
     await says(page, "shortage", SHORTAGE)
+    await says(page, "building", BUILDING)
     await expect(page.get_by_test_id("stages").locator("li.noted")).to_have_text(f"inference: {REFUSED}")
     await expect(page.get_by_test_id("stages").locator("li.wanting")).to_have_text("MQTT unknown")
     await keep(page, "page-told")
     house.more = {}
     await expect(page.get_by_test_id("shortage")).to_be_hidden(timeout=PATIENCE_MS)
+    await expect(page.get_by_test_id("building")).to_be_hidden()
 
 
 @in_browser

@@ -543,7 +543,7 @@ async def test_status_has_what_the_page_reads_even_where_nothing_runs(folder: Ru
     said = json.loads(body)
     assert (said["instance"], said["version"], said["mqtt"]) == ("home", __version__, "unknown")
     assert said["model"] == {"name": "", "notice": ""}
-    assert said["shortage"] == ""
+    assert (said["shortage"], said["building"]) == ("", "")
     assert [stage["name"] for stage in said["stages"]] == ["capture", "inference", "controller", "gateway"]
     assert {(stage["health"], stage["reason"]) for stage in said["stages"]} == {("failed", "not running")}
     assert [(camera["id"], camera["name"]) for camera in said["cameras"]] == [
@@ -566,7 +566,7 @@ async def test_status_tells_what_the_stages_say(folder: RunFolder, porch: Stages
         beat(folder, "capture", health=Health.DEGRADED, reason="yard is restarted")
         beat(folder, "capture.porch", counters={"fps": 9.96})
         counters = {"latency_ms.porch": 41.26, "queue_ms.porch": 3.14}
-        facts = {"model": "nano.onnx", "shortage": "the detector is too slow"}
+        facts = {"model": "nano.onnx", "shortage": "the detector is too slow", "building": "an engine: 42%"}
         beat(folder, "inference", facts=facts, counters=counters, reason=refused)
         beat(folder, "controller", facts={"mqtt": "connected"})
         porch.tell(state)
@@ -576,7 +576,7 @@ async def test_status_tells_what_the_stages_say(folder: RunFolder, porch: Stages
     assert said["mqtt"] == "connected"
     assert said["stages"][0] == {"name": "capture", "health": "degraded", "reason": "yard is restarted"}
     assert said["stages"][1] == {"name": "inference", "health": "running", "reason": refused}
-    assert said["shortage"] == "the detector is too slow"
+    assert (said["shortage"], said["building"]) == ("the detector is too slow", "an engine: 42%")
     assert said["cameras"][0] == {
         "id": "porch",
         "name": "Front porch",

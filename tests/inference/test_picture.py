@@ -22,6 +22,16 @@ CONVERTED = [PixelFormat.YUYV, PixelFormat.NV12, PixelFormat.I420]
 RAW = [PixelFormat.RGB24, *CONVERTED]
 FEW_BYTES = 4096
 SIDES = st.integers(min_value=1, max_value=700)
+NO_SIZES = [
+    (PixelFormat.I420, 3, 3),
+    (PixelFormat.NV12, 4, 3),
+    (PixelFormat.NV12, 3, 4),
+    (PixelFormat.YUYV, 3, 2),
+    (PixelFormat.I420, 0, 0),
+    (PixelFormat.RGB24, 0, 5),
+    (PixelFormat.RGB24, 5, 0),
+]
+"""Sizes that no picture of the format has."""
 
 
 def quarters(width: int, height: int) -> Any:
@@ -234,17 +244,7 @@ def test_a_broken_jpeg_is_a_picture_error_and_leaves_no_view_behind(data: bytes,
     assert decoder.decode(jpeg(quarters(640, 480))).shape == (240, 320, 3)
 
 
-@pytest.mark.parametrize(
-    ("kind", "width", "height"),
-    [
-        (PixelFormat.I420, 3, 3),
-        (PixelFormat.NV12, 4, 3),
-        (PixelFormat.NV12, 3, 4),
-        (PixelFormat.YUYV, 3, 2),
-        (PixelFormat.I420, 0, 0),
-        (PixelFormat.RGB24, 0, 5),
-    ],
-)
+@pytest.mark.parametrize(("kind", "width", "height"), NO_SIZES)
 def test_a_raw_picture_of_a_size_that_there_is_not_is_a_picture_error(
     kind: PixelFormat, width: int, height: int
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,3 +130,18 @@ def test_a_trial_ends_when_nobody_waits_for_it_any_more(path: Path, double: pyte
     with pytest.raises(BackendError, match="was broken off"):
         attempt(replace(request(path)), twice)
     assert len(asked) == 2
+
+
+def test_its_process_goes_first_where_memory_is_short_and_ends_with_whoever_began_it() -> None:
+    """What libraries print is no part of its result, either."""
+    child = (
+        "import os, time; from appliance.inference import trial; trial._be_the_child();"
+        "print('the result', open('/proc/self/oom_score_adj').read().strip(), flush=True);"
+        "os.write(1, b'a library speaks'); time.sleep(600)"
+    )
+    parent = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"the result 1000\n"
+        process.kill()
+        assert process.stdout.read() == b"", "who wrote there is gone, and has written nothing else"

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from appliance.config import Model
-from appliance.inference import verdict_file, verdicts
+from appliance.inference import machine, verdict_file, verdicts
 from appliance.inference.backends import Backend
 from appliance.inference.choice import Candidate, Verdict
 from appliance.inference.detector import AbsentError, BackendError, ModelError, ModelInfo
+from appliance.inference.digest import sha256
 from appliance.inference.selftest import Answer, Find
 from appliance.inference.trial import Request, Result
 from appliance.inference.verdict_file import FILE, VerdictFile
@@ -126,7 +127,7 @@ def test_another_version_processor_or_self_test_is_tried_anew(
 ) -> None:
     run(path, Attempts())
     if change == "version":
-        monkeypatch.setattr(Backend, "version", property(lambda one: "99" if one.distribution in HERE else None))
+        monkeypatch.setattr(Backend, "version", property(lambda one: "99" if one.distributions[0] in HERE else None))
     elif change == "processor":
         monkeypatch.setattr(verdict_file, "processor", lambda: "x86_64 another x64")
     else:
@@ -164,7 +165,7 @@ def test_a_file_that_is_broken_costs_the_trials_and_is_written_anew(path: Path, 
     attempts = Attempts()
     run(path, attempts)
     assert len(attempts.asked) == len(HERE)
-    assert VerdictFile(state, path).info() == INFO
+    assert VerdictFile(state, sha256(path)).info() == INFO
 
 
 def test_an_entry_that_is_no_verdict_is_no_verdict(path: Path) -> None:
@@ -206,7 +207,7 @@ def test_the_file_does_not_grow_for_ever(path: Path) -> None:
 
 
 def test_the_processor_has_a_name() -> None:
-    assert verdict_file.processor().endswith("x2")
+    assert machine.processor().endswith("x2")
 
 
 def test_what_a_card_lacked_is_looked_for_at_each_start_and_another_driver_is_another_card(
@@ -215,9 +216,9 @@ def test_what_a_card_lacked_is_looked_for_at_each_start_and_another_driver_is_an
     driver = tmp_path / "driver"
     (driver / "gpus" / "0000:01:00.0").mkdir(parents=True)
     (driver / "version").write_text("580.65")
-    monkeypatch.setattr(verdict_file, "_DRIVER", driver)
+    monkeypatch.setattr(machine, "_DRIVER", driver)
     gpu = Candidate("onnxruntime_cuda", 1)
-    kept = VerdictFile(path.parent, path)
+    kept = VerdictFile(path.parent, sha256(path))
     kept.put(gpu, Verdict(refused="no CUDA device", absent=True))
     kept.put(OV, Verdict(refused="no bfloat16", absent=True))
     assert kept.get(gpu) is None

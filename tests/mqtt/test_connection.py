@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from paho.mqtt.client import Client
 
 from appliance.demo import embedded_broker
-from appliance.mqtt import OFFLINE, ONLINE, clients, connection
+from appliance.mqtt import OFFLINE, ONLINE, clients, limits, versions
 from tests.mqtt.broker_doubles import (
     Double,
     Visitor,
@@ -52,11 +54,11 @@ def test_a_broker_that_refuses_version_5_is_spoken_to_in_3_1_1() -> None:
 def test_a_broker_that_hangs_up_on_version_5_is_spoken_to_in_3_1_1() -> None:
     with Double(lambda visitor: hangs_up(visitor) if visitor.version == V5 else serves(visitor)) as broker:
         visit(connects, broker.port)
-        assert broker.versions.count(V5) == connection.TRIED_IN_VAIN
+        assert broker.versions.count(V5) == versions.TRIED_IN_VAIN
 
 
 def test_a_broker_that_is_silent_at_version_5_is_spoken_to_in_3_1_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "ANSWER_S", 0.5)
+    monkeypatch.setattr(versions, "ANSWER_S", 0.5)
     with Double(lambda visitor: is_silent(visitor) if visitor.version == V5 else serves(visitor)) as broker:
         visit(connects, broker.port)
         assert broker.versions[0] == V5
@@ -65,9 +67,24 @@ def test_a_broker_that_is_silent_at_version_5_is_spoken_to_in_3_1_1(monkeypatch:
 def test_the_demos_broker_is_spoken_to_in_3_1_1(monkeypatch: pytest.MonkeyPatch) -> None:
     """Amqtt does not answer MQTT 5 at all."""
     pytest.importorskip("amqtt", reason="not here: amqtt (the demo extra)")
-    monkeypatch.setattr(connection, "ANSWER_S", 0.5)
+    monkeypatch.setattr(versions, "ANSWER_S", 0.5)
     with embedded_broker() as port:
         visit(connects, port)
+
+
+def test_the_demos_broker_leaves_no_loop_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("amqtt", reason="not here: amqtt (the demo extra)")
+    loops: list[asyncio.AbstractEventLoop] = []
+    make = asyncio.new_event_loop
+
+    def noted() -> asyncio.AbstractEventLoop:
+        loops.append(make())
+        return loops[-1]
+
+    monkeypatch.setattr(asyncio, "new_event_loop", noted)
+    with embedded_broker():
+        pass
+    assert [loop.is_closed() for loop in loops] == [True]
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
@@ -155,13 +172,13 @@ def test_what_was_not_delivered_is_forgotten_at_the_next_connection() -> None:
         visit(script, broker.port)
 
 
-@pytest.mark.parametrize("lost", [1, connection.IN_FLIGHT_MOST, 3 * connection.IN_FLIGHT_MOST])
+@pytest.mark.parametrize("lost", [1, limits.IN_FLIGHT_MOST, 3 * limits.IN_FLIGHT_MOST])
 def test_what_was_forgotten_does_not_take_the_place_of_what_comes(lost: int) -> None:
     async def script(one: Visit) -> None:
         await one.connected()
         for number in range(lost):
             one.connection.publish(f"x/{number}", "old")
-        await until(lambda: len(broker.said) >= min(lost, connection.IN_FLIGHT_MOST))
+        await until(lambda: len(broker.said) >= min(lost, limits.IN_FLIGHT_MOST))
         broker.behaviour = serves
         broker.hang_up()
         await until(lambda: one.ups == 2)

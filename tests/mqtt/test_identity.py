@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -22,12 +23,17 @@ def test_two_installations_differ(tmp_path: Path) -> None:
     assert len({install_id(tmp_path / str(number)) for number in range(20)}) == 20
 
 
-def test_whoever_asks_at_the_same_time_gets_the_same(tmp_path: Path) -> None:
-    """The controller and the gateway start together."""
+@pytest.mark.parametrize("content", [None, b"", b"no id\n"])
+def test_whoever_asks_at_the_same_time_gets_the_same(tmp_path: Path, content: bytes | None) -> None:
+    """The controller and the gateway start together, where nothing is kept yet or what is kept is spoilt."""
     for number in range(30):
         folder = tmp_path / str(number)
+        if content is not None:
+            folder.mkdir()
+            (folder / "install-id").write_bytes(content)
         with ThreadPoolExecutor(8) as askers:
-            assert len(set(askers.map(install_id, [folder] * 8))) == 1
+            answers = set(askers.map(install_id, [folder] * 8))
+        assert answers == {install_id(folder)}
 
 
 def test_nothing_but_the_name_is_left_in_the_folder(tmp_path: Path) -> None:
@@ -66,6 +72,24 @@ def test_a_file_system_without_links_is_no_reason_to_fail(tmp_path: Path, monkey
     monkeypatch.setattr(os, "link", refuse)
     assert re.fullmatch(r"[0-9a-f]{8}", install_id(tmp_path))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_system_without_locks_is_no_reason_to_leave_what_is_spoilt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    (tmp_path / "install-id").write_bytes(b"no id")
+    assert install_id(tmp_path) == install_id(tmp_path)
+
+
+def test_what_is_spoilt_is_set_aside_once_whoever_finds_it(tmp_path: Path) -> None:
+    (tmp_path / "install-id").write_bytes(b"no id")
+    with ThreadPoolExecutor(8) as askers:
+        list(askers.map(install_id, [tmp_path] * 8))
+    assert [file.read_bytes() for file in tmp_path.iterdir() if file.name != "install-id"] == [b"no id"]
 
 
 @pytest.mark.parametrize("content", [b"../../x\n", b"\xff\xfe", b"", b"0123456789abcdef"])

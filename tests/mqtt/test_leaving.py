@@ -14,7 +14,7 @@ import pytest
 from paho.mqtt.client import Client
 
 from appliance.config import Mqtt
-from appliance.mqtt import OFFLINE, clients, connection, diagnosis
+from appliance.mqtt import OFFLINE, clients, connection, diagnosis, versions
 from tests.mqtt.broker_doubles import Double, Visitor, hangs_up, is_silent, refuses, says, serves
 from tests.mqtt.visit import STATUS, Visit, until, visit
 from tests.rig import free_port, wait_for
@@ -48,7 +48,7 @@ def deaf(visitor: Visitor) -> None:
 def test_whoever_leaves_in_trouble_does_not_come_again(
     behaviour: Callable[[Visitor], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "ANSWER_S", 0.2)
+    monkeypatch.setattr(versions, "ANSWER_S", 0.2)
     with Double(behaviour) as broker:
         visit(troubled, broker.port)
         wait_for("nobody is there any more", 10, lambda: broker.open == 0)
@@ -180,19 +180,19 @@ def test_nothing_is_left_of_clients_that_were_replaced(
     counted = 0
     left: list[tuple[int, int, int]] = []
 
-    def count(self: connection.Connection) -> None:
+    def count(self: versions.Versions) -> bool:
         nonlocal counted
         counted += 1
-        fall_back(self)
+        return change(self)
 
     async def script(_one: Visit) -> None:
         for falls in FALLS:
             await until(lambda falls=falls: counted >= falls, lambda: f"{counted} fall-backs", 30)  # type: ignore[misc]
             left.append((threading.active_count(), open_files(), broker.open))
 
-    fall_back = connection.Connection._fall_back
-    monkeypatch.setattr(connection.Connection, "_fall_back", count)
-    monkeypatch.setattr(connection, "ANSWER_S", 0.05)
+    change = versions.Versions._change
+    monkeypatch.setattr(versions.Versions, "_change", count)
+    monkeypatch.setattr(versions, "ANSWER_S", 0.05)
     monkeypatch.setattr(clients, "RECONNECT_S", (0.001, 0.002))
     monkeypatch.setattr(clients, "RECONNECT_MOST_S", (0.002, 0.003))
     with Double(behaviour) as broker:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.mqtt import connection
+from appliance.mqtt import connection, limits
 from tests.mqtt.broker_doubles import PUBACK, PUBLISH, Double, Visitor, read_packet, serves
 from tests.mqtt.visit import Visit, until, visit
 from tests.rig import Broker
@@ -108,7 +108,7 @@ def test_receive_maximum_is_honoured(limited: Callable[[str], Broker]) -> None:
         broker.stop()
 
 
-@pytest.mark.parametrize("most", [1, 3, connection.IN_FLIGHT_MOST, 65535])
+@pytest.mark.parametrize("most", [1, 3, limits.IN_FLIGHT_MOST, 65535])
 def test_no_more_is_unacknowledged_than_the_broker_allows(most: int) -> None:
     """A broker that acknowledges nothing hears as many as it said, or as we said, and no more."""
 
@@ -119,7 +119,7 @@ def test_no_more_is_unacknowledged_than_the_broker_allows(most: int) -> None:
         one.connection.publish("x/last", "1", qos=0)
         await until(lambda: any(topic == "x/last" for topic, _ in broker.said))
         heard = [topic for topic, _ in broker.said if topic != "x/last"]
-        assert len(heard) == min(most, connection.IN_FLIGHT_MOST)
+        assert len(heard) == min(most, limits.IN_FLIGHT_MOST)
 
     def behaviour(visitor: Visitor) -> None:
         visitor.answer(0, b"\x21" + most.to_bytes(2, "big"))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from appliance.mqtt import connection
+from appliance.mqtt import versions
 from tests.mqtt.broker_doubles import (
     BAD_PASSWORD,
     NOT_AUTHORIZED,
@@ -129,7 +129,7 @@ def test_a_silent_broker_is_told(protocol: str, monkeypatch: pytest.MonkeyPatch)
     async def script(one: Visit) -> None:
         await one.told("takes the connection and does not answer")
 
-    monkeypatch.setattr(connection, "ANSWER_S", 0.3)
+    monkeypatch.setattr(versions, "ANSWER_S", 0.3)
     with Double(is_silent) as broker:
         visit(script, broker.port, protocol=protocol)
 

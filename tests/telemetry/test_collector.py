@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,17 +15,6 @@ from appliance.telemetry.collector import Collector, collector, resource, share
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL"
 HERE = {ENDPOINT: "http://collector:4318"}
-SDK = logging.getLogger("opentelemetry")
-
-
-@pytest.fixture(autouse=True)
-def _an_sdk_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No variable is set, and the SDK's logger is afterwards what it was."""
-    for name in [name for name in os.environ if name.startswith("OTEL_")]:
-        monkeypatch.delenv(name)
-    handlers, propagate = SDK.handlers[:], SDK.propagate
-    yield
-    SDK.handlers[:], SDK.propagate = handlers, propagate
 
 
 def settings(**telemetry: Any) -> Settings:

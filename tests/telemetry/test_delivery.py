@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -29,16 +28,6 @@ TO = Collector("http://127.0.0.1:9", "http/protobuf", {"api-key": CANARY}, None,
 SDK = logging.getLogger("opentelemetry")
 QUEUE = 64
 AT_ONCE = {"OTEL_BSP_SCHEDULE_DELAY": "1", "OTEL_BSP_MAX_QUEUE_SIZE": str(QUEUE), "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "8"}
-
-
-@pytest.fixture(autouse=True)
-def _an_sdk_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No variable is set, and the SDK's logger is afterwards what it was."""
-    for name in [name for name in os.environ if name.startswith("OTEL_")]:
-        monkeypatch.delenv(name)
-    handlers, propagate = SDK.handlers[:], SDK.propagate
-    yield
-    SDK.handlers[:], SDK.propagate = handlers, propagate
 
 
 def a_span(number: int = 1, parent: bytes = NO_PARENT, **attributes: Any) -> Span:
@@ -77,18 +66,26 @@ class Slow:
         return [span.name for batch in self.batches for span in batch]
 
 
-def delivery_to(slow: Slow, environ: dict[str, str] | None = None, stage: str = "capture.porch") -> Delivery:
-    return Delivery(cast("Collector", slow), Settings(instance="home"), stage, AT_ONCE if environ is None else environ)
+def delivery_to(slow: Slow, environ: dict[str, str] = AT_ONCE) -> Delivery:
+    return Delivery(cast("Collector", slow), Settings(instance="home"), "controller", environ)
 
 
-def delivered(*spans: Span, stage: str = "controller") -> list[Any]:
-    slow = Slow()
+def lost_on_the_way(slow: Slow, *spans: Span) -> int:
+    """Deliver them to somebody who is let from the start; return how many did not arrive."""
+    lost = [0]
     slow.may_load.set()
     slow.may_go_on.set()
-    delivery = delivery_to(slow, stage=stage)
+    delivery = delivery_to(slow)
+    delivery.on_lost = lost.append
     for span in spans:
         delivery(span)
     delivery.close(PATIENCE_S)
+    return lost[-1]
+
+
+def delivered(*spans: Span) -> list[Any]:
+    slow = Slow()
+    assert lost_on_the_way(slow, *spans) == 0
     return [span for batch in slow.batches for span in batch]
 
 
@@ -113,15 +110,7 @@ def test_whoever_delivers_waits_for_nobody_and_the_oldest_give_way_and_are_count
 
 
 def test_what_the_collector_refuses_is_counted_as_lost() -> None:
-    slow, lost = Slow(refuses=True), [0]
-    slow.may_load.set()
-    slow.may_go_on.set()
-    delivery = delivery_to(slow)
-    delivery.on_lost = lost.append
-    for number in range(1, 21):
-        delivery(a_span(number))
-    delivery.close(PATIENCE_S)
-    assert lost[-1] == 20
+    assert lost_on_the_way(Slow(refuses=True), *map(a_span, range(1, 21))) == 20
 
 
 def test_a_batch_that_cannot_be_made_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -131,16 +120,10 @@ def test_a_batch_that_cannot_be_made_ends_nothing(caplog: pytest.LogCaptureFixtu
                 raise TypeError("what nobody thought of")
             return super().export(batch)
 
-    slow, lost = Fragile(), [0]
-    slow.may_load.set()
-    slow.may_go_on.set()
-    delivery = delivery_to(slow)
-    delivery.on_lost = lost.append
-    for number in range(1, 17):
-        delivery(a_span(number))
-    delivery.close(PATIENCE_S)
+    slow = Fragile()
+    lost = lost_on_the_way(slow, *map(a_span, range(1, 17)))
     assert slow.names[-1] == "span 16"
-    assert lost[-1] == 16 - len(slow.names)
+    assert lost == 16 - len(slow.names)
     assert "TypeError: what nobody thought of" in caplog.text
 
 

@@ -31,6 +31,7 @@ from appliance.inference import verdict_file
 from appliance.inference.backends import Backend
 from appliance.inference.choice import Candidate, Verdict
 from appliance.inference.detector import ModelInfo
+from appliance.inference.digest import sha256
 from appliance.inference.store import record
 from appliance.inference.verdict_file import VerdictFile
 from appliance.mqtt import install_id
@@ -176,7 +177,7 @@ def unique_ids(settings: Settings) -> dict[str, dict[str, str]]:
 def verdicts_of(state: Path, scratch: Path) -> VerdictFile:
     """Return what is known of the model that was recorded; `scratch` is where it may lie."""
     (scratch / "porch.onnx").write_bytes(MODEL)
-    return VerdictFile(state, scratch / "porch.onnx")
+    return VerdictFile(state, sha256(scratch / "porch.onnx"))
 
 
 @contextlib.contextmanager

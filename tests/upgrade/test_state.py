@@ -229,8 +229,9 @@ def test_nobody_keeps_anything_that_this_page_does_not_know() -> None:
     }
     assert users == {
         "controller/alarm/guard.py": ["alarm.json"],
+        "controller/chosen.py": ["choices.json"],
         "controller/discovery/herald.py": ["announced.json"],
-        "controller/service.py": ["choices.json"],  # and the outbox, and the installation's name
+        "controller/service.py": [],  # the outbox, and the installation's name
         "gateway/bridge.py": [],  # the installation's name
         "inference/opening.py": [],  # the verdicts
         "inference/store/command.py": ["models", "rfdetr-env"],

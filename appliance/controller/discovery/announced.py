@@ -8,7 +8,7 @@ edited while the appliance was off. Values in, values out.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from appliance.config import Settings
 
-VERSION = 1
+_Version = Literal[1]
+VERSION: _Version = get_args(_Version)[0]
 GONE = ""
 """An empty retained message is how MQTT takes one back, and how Home Assistant learns that a device is no more."""
 
@@ -54,7 +55,7 @@ class Announced(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    version: Literal[1] = 1
+    version: _Version = VERSION
     devices: dict[str, Device] = {}
 
     def over(self, before: Announced) -> Announced:

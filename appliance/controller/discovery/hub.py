@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from appliance.controller.topics import Topics
 
 STAGES = ("capture", "inference", "controller", "gateway")
-BACKENDS = ("onnxruntime", "openvino", "openvino_bf16", "onnxruntime_int8", "openvino_int8", "onnxruntime_cuda")
+BACKENDS = (
+    "onnxruntime",
+    "openvino",
+    "openvino_bf16",
+    "onnxruntime_int8",
+    "openvino_int8",
+    "onnxruntime_cuda",
+    "tensorrt",
+    "tensorrt_int8",
+)
 
 _DIAGNOSTIC = ha.EntityCategory.DIAGNOSTIC
 _ACTION = "{{action}}"

@@ -64,6 +64,7 @@ function show(status) {
   say(at('instance'), status.instance ?? '');
   showNotice('notice', status.model?.notice);
   showNotice('shortage', status.shortage);
+  showNotice('building', status.building);
   showFooter(status);
 
   goodUntil = performance.now() + STALE_MS;

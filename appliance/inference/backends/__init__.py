@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,39 +20,46 @@ REFERENCE = "onnxruntime"
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """`distribution` is the package whose version counts, `module` the file of ours that loads it."""
+    """`distributions` are the names of the package whose version counts, `module` is the file of ours that loads it."""
 
-    distribution: str
+    distributions: tuple[str, ...]
     module: str
     exact: bool = True
     """Computes in float32; else its answers may differ by what fewer bits make."""
-    takes_form: bool = False
-    """Runs what `porchlight model quantize` has made of the model (appliance.inference.int8), where that is there."""
+    form_of: str = ""
+    """Runs what `porchlight model quantize` has made of the model (appliance.inference.int8), where that is there. This
+    backend runs the model itself, by the same library."""
     threaded: bool = True
     """Computes on the processor, so that it matters how many threads it has."""
+    builds: bool = False
+    """Loads an engine (appliance.inference.engines), which takes minutes to build."""
 
     @property
     def version(self) -> str | None:
         """The installed package's; None: it is not installed. Loads nothing."""
-        try:
-            return importlib.metadata.version(self.distribution)
-        except importlib.metadata.PackageNotFoundError:
-            return None
+        for distribution in self.distributions:
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+                return importlib.metadata.version(distribution)
+        return None
 
+
+_TENSORRT = ("tensorrt", "tensorrt-cu13", "tensorrt-cu12")
 
 BACKENDS = {
-    "onnxruntime": Backend("onnxruntime", "onnxruntime_cpu"),
-    "openvino": Backend("openvino", "openvino_cpu"),
-    "openvino_bf16": Backend("openvino", "openvino_cpu", exact=False),
-    "onnxruntime_int8": Backend("onnxruntime", "onnxruntime_int8", exact=False, takes_form=True),
-    "openvino_int8": Backend("openvino", "openvino_int8", exact=False, takes_form=True),
-    "onnxruntime_cuda": Backend("onnxruntime-gpu", "onnxruntime_cuda", threaded=False),
+    "onnxruntime": Backend(("onnxruntime",), "onnxruntime_cpu"),
+    "openvino": Backend(("openvino",), "openvino_cpu"),
+    "openvino_bf16": Backend(("openvino",), "openvino_cpu", exact=False),
+    "onnxruntime_int8": Backend(("onnxruntime",), "onnxruntime_int8", exact=False, form_of="onnxruntime"),
+    "openvino_int8": Backend(("openvino",), "openvino_int8", exact=False, form_of="openvino"),
+    "onnxruntime_cuda": Backend(("onnxruntime-gpu",), "onnxruntime_cuda", threaded=False),
+    "tensorrt": Backend(_TENSORRT, "tensorrt_half", exact=False, threaded=False, builds=True),
+    "tensorrt_int8": Backend(_TENSORRT, "tensorrt_int8", exact=False, form_of="tensorrt", threaded=False, builds=True),
 }
 """By the name that settings and Home Assistant know."""
 
 
 def open_backend(name: str, path: Path, info: ModelInfo | None, threads: int) -> Detector:
-    """Load the model, or its int8 form. `info` may be None for the reference, which reads it from the file.
+    """Load the model, its int8 form or its engine. `info` may be None for the reference, which reads it from the file.
 
     ModelError: no backend can use this file; BackendError: this one cannot be had, or not with this file.
     """
@@ -69,6 +77,14 @@ def open_backend(name: str, path: Path, info: ModelInfo | None, threads: int) ->
         from appliance.inference.backends.onnxruntime_cuda import OnnxRuntimeCuda
 
         return OnnxRuntimeCuda(path, info)
+    if name == "tensorrt":
+        from appliance.inference.backends.tensorrt_half import TensorRtHalf
+
+        return TensorRtHalf(path, info)
+    if name == "tensorrt_int8":
+        from appliance.inference.backends.tensorrt_int8 import TensorRtInt8
+
+        return TensorRtInt8(path, info)
     try:
         from appliance.inference.backends.openvino_cpu import OpenVinoCpu
     except ImportError as error:

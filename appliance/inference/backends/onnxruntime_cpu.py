@@ -9,7 +9,7 @@ import onnxruntime
 
 from appliance.inference.contract import CONTRACT, OUTPUTS, read
 from appliance.inference.cpu_input import CpuInput
-from appliance.inference.detector import BackendError, ModelError
+from appliance.inference.detector import BackendError, ModelError, first_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,7 @@ class OnnxRuntimeCpu:
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has a class for each way, with nothing in common
-            raise ModelError(f"{path} is not an ONNX model: {_first_line(error)}; expected {CONTRACT}") from error
+            raise ModelError(f"{path} is not an ONNX model: {first_line(error)}; expected {CONTRACT}") from error
         self.info = read(path, self._session)
         self._input = CpuInput(self.info.side)
         self.tensor = self._input.tensor
@@ -51,7 +51,7 @@ class OnnxRuntimeCpu:
         try:
             self._session.run_with_iobinding(self._binding)
         except Exception as error:
-            raise BackendError(f"onnxruntime has failed: {_first_line(error)}") from error
+            raise BackendError(f"onnxruntime has failed: {first_line(error)}") from error
         return self._outputs
 
     def close(self) -> None:
@@ -63,13 +63,9 @@ class OnnxRuntimeCpu:
         try:
             dets, labels = self._session.run(OUTPUTS, {"input": self.tensor})
         except Exception as error:
-            raise ModelError(f"{self.info.name} does not run: {_first_line(error)}") from error
+            raise ModelError(f"{self.info.name} does not run: {first_line(error)}") from error
         binding = self._session.io_binding()
         binding.bind_input("input", "cpu", 0, np.float32, self.tensor.shape, self.tensor.ctypes.data)
         for name, array in zip(OUTPUTS, (dets, labels), strict=True):
             binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
         return binding, (dets[0], labels[0])
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:300]

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 
 from appliance.inference.contract import OUTPUTS
-from appliance.inference.detector import AbsentError, BackendError
+from appliance.inference.detector import AbsentError, BackendError, first_line
 from appliance.inference.gpu.cuda_input import CudaInput
 from appliance.inference.gpu.cupy_device import open_device
 
@@ -49,7 +49,7 @@ class OnnxRuntimeCuda:
             if self._session.get_providers()[0] == PROVIDER:
                 self._binding, self._outputs = self._bound()
         except Exception as error:  # onnxruntime has a class for each way, with nothing in common
-            raise BackendError(f"{self.backend} cannot run {info.name}: {_first_line(error)}") from error
+            raise BackendError(f"{self.backend} cannot run {info.name}: {first_line(error)}") from error
         if self._session.get_providers()[0] != PROVIDER:  # it would use the CPU, without a word
             raise BackendError(f"{self.backend}: ONNX Runtime cannot use CUDA ({missing or 'it does not say why'})")
         # A stream of ONNX Runtime's own would not wait for ours.
@@ -70,7 +70,7 @@ class OnnxRuntimeCuda:
         try:
             self._session.run_with_iobinding(self._binding)  # returns when the outputs are there
         except Exception as error:
-            raise BackendError(f"{self.backend} has failed: {_first_line(error)}") from error
+            raise BackendError(f"{self.backend} has failed: {first_line(error)}") from error
         return self._outputs
 
     def close(self) -> None:
@@ -133,7 +133,3 @@ def _provider_options(stream: int) -> dict[str, str]:
         "use_tf32": "0",  # 10 bits of fraction: this backend is one of the exact
         "arena_extend_strategy": "kSameAsRequested",  # the card may be somebody's screen: no memory to spare
     }
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

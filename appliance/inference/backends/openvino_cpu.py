@@ -60,7 +60,7 @@ class OpenVinoCpu:
             self._request.infer()  # the first run allocates
             dets, labels = (self._request.get_tensor(name).data for name in OUTPUTS)
         except RuntimeError as error:  # OpenVINO's exceptions are this one
-            raise BackendError(f"{self.backend} cannot run {info.name}: {_first_line(error)}") from error
+            raise BackendError(f"{self.backend} cannot run {info.name}: {_last_line(error)}") from error
         self._outputs: tuple[Floats, Floats] = (dets[0], labels[0])
 
     def take(self, frame: Frame) -> None:
@@ -70,14 +70,14 @@ class OpenVinoCpu:
         try:
             self._request.infer()
         except RuntimeError as error:
-            raise BackendError(f"{self.backend} has failed: {_first_line(error)}") from error
+            raise BackendError(f"{self.backend} has failed: {_last_line(error)}") from error
         return self._outputs
 
     def close(self) -> None:
         """Nothing to let go of: the request dies with this object."""
 
 
-def _first_line(error: Exception) -> str:
+def _last_line(error: Exception) -> str:
     """Return what it is about: OpenVINO begins with where in its own sources it was."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[-1] if lines else type(error).__name__)[:300]

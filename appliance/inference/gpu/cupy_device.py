@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from appliance.inference.detector import AbsentError, BackendError
+from appliance.inference.detector import AbsentError, BackendError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -77,6 +77,13 @@ class CupyDevice:
                 target.pointer, source.ctypes.data, source.nbytes, runtime.memcpyHostToDevice, self._stream.ptr
             )
 
+    def download(self, target: Bytes, source: Memory) -> None:
+        runtime = self._cupy.cuda.runtime
+        with _in_words("copying an answer from it"):
+            runtime.memcpyAsync(
+                target.ctypes.data, source.pointer, target.nbytes, runtime.memcpyDeviceToHost, self._stream.ptr
+            )
+
     def launch(
         self, function: Any, grid: tuple[int, int], block: tuple[int, int], arguments: Sequence[np.generic]
     ) -> None:
@@ -113,17 +120,17 @@ def _imported() -> Any:
     except ModuleNotFoundError as error:
         if error.name == "cupy":
             raise AbsentError(f"CuPy is not installed: {INSTALL}") from None
-        raise AbsentError(f"CuPy cannot be loaded ({_first_line(error)}): {INSTALL}") from None
+        raise AbsentError(f"CuPy cannot be loaded ({first_line(error)}): {INSTALL}") from None
     except ImportError as error:  # of a wheel for another CUDA or another Python
-        raise AbsentError(f"CuPy cannot be loaded ({_first_line(error)})") from None
+        raise AbsentError(f"CuPy cannot be loaded ({first_line(error)})") from None
 
 
 def _no_card(error: Any, runtime: Any) -> BackendError:
     """Return why there is no card, in words."""
     if error.status == _NO_DEVICE:
-        return AbsentError(f"no CUDA device: {_first_line(error)}")
+        return AbsentError(f"no CUDA device: {first_line(error)}")
     if error.status != _INSUFFICIENT_DRIVER:
-        return BackendError(f"the graphics card cannot be used: {_first_line(error)}")
+        return BackendError(f"the graphics card cannot be used: {first_line(error)}")
     # cupy.cuda.runtime.driverGetVersion and runtimeGetVersion, v14.2: 1000 * major + 10 * minor; 0 without a driver
     there, wanted = runtime.driverGetVersion(), runtime.runtimeGetVersion()
     if not there:
@@ -145,9 +152,4 @@ def _in_words(doing: str) -> Iterator[None]:
     except BackendError:
         raise
     except Exception as error:
-        raise BackendError(f"the graphics card has failed while {doing}: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:300]
+        raise BackendError(f"the graphics card has failed while {doing}: {first_line(error)}") from error

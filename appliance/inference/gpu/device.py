@@ -40,11 +40,14 @@ class Device(Protocol):
     def pin(self, size: int) -> Bytes:
         """Return `size` bytes of this machine's memory that the card can read by itself, uint8 [size].
 
-        They must live, and must not be written, from `upload` until the next `synchronise`.
+        They must live, and must not be written, from `upload` until the next `synchronise`; nor read after `download`.
         """
 
     def upload(self, target: Memory, source: Bytes) -> None:
         """Copy `source`, a piece of pinned memory, to the beginning of `target`."""
+
+    def download(self, target: Bytes, source: Memory) -> None:
+        """Copy the beginning of `source` to `target`, a piece of pinned memory."""
 
     def launch(
         self, function: Any, grid: tuple[int, int], block: tuple[int, int], arguments: Sequence[np.generic]

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import shutil
-import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from appliance.inference import int8
-from appliance.inference.backends import REFERENCE, open_backend
+from appliance.inference import engines, int8, kept
+from appliance.inference.backends import BACKENDS, REFERENCE, open_backend
 from appliance.inference.detector import BackendError, ModelError
 from appliance.inference.digest import sha256
 from appliance.inference.picture import PictureError
@@ -26,26 +23,36 @@ from appliance.inference.trial import golden_frame
 from appliance.messages import Frame, FrameInfo, PixelFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from appliance.inference.detector import Detector
     from appliance.inference.quantize.agreement import Agreement
     from appliance.inference.selftest import Answer
 
+FORMS = "forms"
+"""Where engines are built that are only compared."""
 ROUNDS = 24
 """Runs of the model and of its form, in turn: a busy machine slows both."""
 
 
+class Maker(NamedTuple):
+    """What makes a form: of the model, pictures and a folder the name of the file in it that is to be loaded."""
+
+    called: str
+    make: Callable[[Path, nncf_int8.Calibration, Path], str]
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
-    """`backends` are whose forms are wanted, `sha256` what the model was when its forms' home was chosen.
+    """`makers` are those of the forms that are wanted, by backend; `sha256` is what the model was when it was chosen.
 
     `threshold` is the score from which a find counts, `classes` are the names of what counts (sentry.classes).
     """
 
     model: Path
     sha256: str
-    backends: Sequence[str]
+    makers: Mapping[str, Maker]
     threads: int
     threshold: float
     classes: Collection[str]
@@ -66,12 +73,9 @@ class Outcome:
         return f"{self.backend}: {self.agreement}; {speed}: {f'refused, {self.refused}' if self.refused else 'kept'}"
 
 
-def quantize(order: Order, found: Sequence[bytes], home: Path, say: Callable[[str], None]) -> Iterator[Outcome]:
-    """Make, compare and keep, one form after another. `home` is where the model's forms lie.
-
-    RefusedError, StoreError: as they say.
-    """
-    made_with = f"nncf {nncf_int8.version()}"
+def quantize(order: Order, found: Sequence[bytes], state: Path, say: Callable[[str], None]) -> Iterator[Outcome]:
+    """Make, compare and keep in the state folder, one form after another. RefusedError, StoreError: as they say."""
+    home = int8.home(state, order.sha256)
     try:
         reference = open_backend(REFERENCE, order.model, None, order.threads)
     except ModelError as error:
@@ -83,29 +87,34 @@ def quantize(order: Order, found: Sequence[bytes], home: Path, say: Callable[[st
     if complaint := too_few(before, order.threshold, somebody):
         raise RefusedError(complaint)
     say(f"{len(calibration)} pictures to calibrate with, {len(held)} held back for the comparison")
-    for backend in order.backends:
+    failed: StoreError | None = None  # one form's failure is not the others'
+    for backend, maker in order.makers.items():
         say(f"{backend}: calibrating; this takes minutes on a small machine")
         with _workplace(home) as folder:
             wanted = nncf_int8.Calibration(calibration, lambda picture: fill(pictures.decoded(picture)).copy())
-            load = nncf_int8.MAKERS[backend](order.model, wanted, folder)
+            load = maker.make(order.model, wanted, folder)
+            rival = BACKENDS[backend].form_of
             try:
-                form = open_backend(backend, folder / load, reference.info, order.threads)
-                after = _answers(form, held)
-                form.take(golden_frame())
-                golden = answer(*form.detect())
-                rival = _rival(backend, order, reference)
-                ratio = _time_ratio(rival, form)
+                with _opened(order, backend, folder / load, reference, state, say) as form:
+                    after = _answers(form, held)
+                    form.take(golden_frame())
+                    golden = answer(*form.detect())
+                    with _opened(order, rival, order.model, reference, state, say) as model:
+                        ratio = _time_ratio(model, form)
             except (BackendError, ModelError) as error:
-                raise StoreError(f"{backend}: its form cannot be used here: {error}") from None
+                failed = StoreError(f"{backend}: its form cannot be used here: {error}")
+                continue
             alike = agreement(before, after, order.threshold, somebody)
             refused = alike.complaint() or ("" if ratio < 1 else "it saves no time here")
             if not refused:
                 if sha256(order.model) != order.sha256:
                     raise StoreError(f"{order.model} was replaced meanwhile: quantize the new one")
                 now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-                made = int8.Made(alike.share, len(held), round(ratio, 3), made_with, now, golden)
+                made = int8.Made(alike.share, len(held), round(ratio, 3), maker.called, now, golden)
                 int8.place(folder, home / backend, load, made)
-        yield Outcome(backend, alike, rival.backend, ratio, refused)
+        yield Outcome(backend, alike, rival, ratio, refused)
+    if failed is not None:
+        raise failed
 
 
 def _answers(detector: Detector, held: Sequence[bytes]) -> list[Answer]:
@@ -122,10 +131,23 @@ def _answers(detector: Detector, held: Sequence[bytes]) -> list[Answer]:
     return answers
 
 
-def _rival(backend: str, order: Order, reference: Detector) -> Detector:
-    """Return what runs the model itself by the same library."""
-    name = backend.removesuffix(int8.ENDING)
-    return reference if name == REFERENCE else open_backend(name, order.model, reference.info, order.threads)
+@contextlib.contextmanager
+def _opened(
+    order: Order, backend: str, source: Path, reference: Detector, state: Path, say: Callable[[str], None]
+) -> Iterator[Detector]:
+    """Open what runs this file: the model, or a form of it; the reference is open already. BackendError."""
+    if backend == REFERENCE:
+        yield reference
+        return
+    with contextlib.ExitStack() as stack:
+        file = source
+        if BACKENDS[backend].builds:  # not kept: the next start builds it again, and tries it
+            say(f"{backend}: building its engine; this takes minutes")
+            making = stack.enter_context(_workplace(state / engines.FOLDER / FORMS))
+            file = engines.build(source, making, lambda share: say(f"{backend}: {share:.0%}"))
+        detector = open_backend(backend, file, reference.info, order.threads)
+        stack.callback(detector.close)
+        yield detector
 
 
 def _time_ratio(rival: Detector, form: Detector) -> float:
@@ -142,16 +164,9 @@ def _time_ratio(rival: Detector, form: Detector) -> float:
 
 @contextlib.contextmanager
 def _workplace(home: Path) -> Iterator[Path]:
-    """A folder where the form's will be, so that it can be renamed; gone afterwards. StoreError: the disk refuses."""
+    """A folder where the form's will be. StoreError: the disk refuses."""
     try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".making-", dir=home))
-        try:
+        with kept.workplace(home) as folder:
             yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            with contextlib.suppress(OSError):
-                home.rmdir()  # where nothing was kept, nothing is left
-                home.parent.rmdir()
     except OSError as error:
         raise StoreError(f"{error.filename or home}: {error.strerror or error}") from None

@@ -16,7 +16,7 @@ def add(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     """Add the sub-command. `command` makes one of a name and a sentence, with --config."""
     model = command("model", "Get a model, make one, look at those that are there.")
     model.add_argument("--store", type=Path, metavar="DIR", help=_STORE)
-    of = model.add_subparsers(dest="of", required=True, metavar="list | get | export | check | quantize")
+    of = model.add_subparsers(dest="of", required=True, metavar="list | get | export | check | quantize | build")
     listing = _sub(of, "list", "Show what is in the store, and what can be had.")
     listing.add_argument("--json", action="store_true", help="one JSON document instead of a table")
     _add_get(_sub(of, "get", "Download a model; a download that was cut goes on where it ended."))
@@ -24,6 +24,10 @@ def add(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
     _add_export(_sub(of, "export", "Make a model with the rfdetr package, in a Python environment of its own."))
     check = _sub(of, "check", "Say what a model is, whether it is whole, and how it does on this machine.")
     check.add_argument("model", nargs="?", metavar="FILE|NAME", help="a file, or a name in the store (model.path)")
+    build = _sub(of, "build", "Build TensorRT's engine of a model now, and not while cameras are watched.")
+    build.add_argument("model", nargs="?", metavar="FILE|NAME", help="a file, or a name in the store (model.path)")
+    text = "tensorrt or tensorrt_int8, also where it was refused in the last day (all that are installed)"
+    build.add_argument("--backend", choices=("tensorrt", "tensorrt_int8"), help=text)
 
 
 def _add_quantize(quantize: argparse.ArgumentParser) -> None:
@@ -32,10 +36,11 @@ def _add_quantize(quantize: argparse.ArgumentParser) -> None:
     quantize.add_argument("--pictures", type=Path, metavar="DIR", help=text)
     quantize.add_argument("--count", type=int, default=150, metavar="N", help="how many pictures (150)")
     quantize.add_argument("--seconds", type=float, default=900.0, metavar="S", help="for how long (900)")
-    text = "openvino_int8 or onnxruntime_int8, may be given twice (both)"
-    quantize.add_argument(
-        "--backend", dest="backends", action="append", choices=("openvino_int8", "onnxruntime_int8"), help=text
-    )
+    text = "openvino_int8, onnxruntime_int8 or tensorrt_int8; may be given again (all that are installed)"
+    choices = ("openvino_int8", "onnxruntime_int8", "tensorrt_int8")
+    quantize.add_argument("--backend", dest="backends", action="append", choices=choices, help=text)
+    text = "TensorRT's calibration cache of this model, from elsewhere: for tensorrt_int8, instead of calibrating"
+    quantize.add_argument("--calibration-cache", type=Path, metavar="FILE", help=text)
 
 
 def _sub(of: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str) -> argparse.ArgumentParser:

@@ -43,6 +43,8 @@ def run(options: argparse.Namespace, environ: Mapping[str, str], trials: Trials 
                 _tell(shelf, _export(options, shelf, settings))
             case "quantize":
                 return _quantize(options, shelf, settings)
+            case "build":
+                return _build(options, shelf, settings)
             case _:
                 _check(options, shelf, settings, trials)
     except RefusedError as error:
@@ -52,9 +54,12 @@ def run(options: argparse.Namespace, environ: Mapping[str, str], trials: Trials 
         _say(str(error))
         return FAILED
     except KeyboardInterrupt:
-        quantized = "stopped; a form that was said to be kept is kept, and nothing else is left"
-        brought = "stopped; what a download has brought is kept, and the same command goes on from there"
-        _say(quantized if options.of == "quantize" else brought)
+        left = {
+            "quantize": "a form that was said to be kept is kept, and nothing else is left",
+            "build": "an engine that was said to be there is kept, and nothing else is left",
+        }
+        brought = "what a download has brought is kept, and the same command goes on from there"
+        _say(f"stopped; {left.get(options.of, brought)}")
         return FAILED
     return 0
 
@@ -115,7 +120,7 @@ def _export(options: argparse.Namespace, shelf: Shelf, settings: Settings) -> Re
 def _quantize(options: argparse.Namespace, shelf: Shelf, settings: Settings) -> int:
     from appliance.inference import int8  # noqa: PLC0415 -- likewise
     from appliance.inference.quantize import pictures, work  # noqa: PLC0415 -- likewise
-    from appliance.inference.quantize.nncf_int8 import MAKERS, version  # noqa: PLC0415 -- likewise
+    from appliance.inference.quantize.makers import makers  # noqa: PLC0415 -- likewise
     from appliance.inference.store import checking  # noqa: PLC0415 -- likewise
     from appliance.inference.store.verification import demand_model  # noqa: PLC0415 -- likewise
 
@@ -124,25 +129,48 @@ def _quantize(options: argparse.Namespace, shelf: Shelf, settings: Settings) -> 
     item = checking.chosen(options.model, shelf, settings.model.path)
     threads = settings.model.threads if settings.model.threads != "auto" else min(2, len(os.sched_getaffinity(0)))
     classes = {*settings.sentry.classes, *(name for camera in settings.cameras for name in camera.sentry.classes or ())}
-    backends = options.backends or list(MAKERS)
-    order = work.Order(item.path, item.sha256, backends, threads, settings.model.threshold, classes)
-    version()  # before a quarter of an hour is spent on pictures; likewise the model
-    demand_model(item.path, str(item.path))
+    wanted = makers(options.backends, options.calibration_cache)  # before a quarter of an hour is spent on pictures
+    order = work.Order(item.path, item.sha256, wanted, threads, settings.model.threshold, classes)
+    demand_model(item.path, str(item.path))  # likewise
     if options.pictures is not None:
         found = pictures.of_folder(options.pictures, options.count, _say)
     else:
         found = pictures.of_cameras(settings, options.count, options.seconds, _say)
     is_kept = False
-    home = int8.home(settings.state_path, item.sha256)
-    for outcome in work.quantize(order, found, home, _say):
-        _print(str(outcome))
-        is_kept |= not outcome.refused
-    if not is_kept:
-        return REFUSED
-    _print(f"Kept in {home}\nPorchlight tries what was kept at its next start, and uses it where it is the fastest.")
-    if settings.model.backend not in {"auto", *backends}:
+    try:
+        for outcome in work.quantize(order, found, settings.state_path, _say):
+            _print(str(outcome))
+            is_kept |= not outcome.refused
+    finally:
+        if is_kept:
+            _print(f"Kept in {int8.home(settings.state_path, item.sha256)}")
+            _print("Porchlight tries what was kept at its next start, and uses it where it is the fastest.")
+    if is_kept and settings.model.backend not in {"auto", *wanted}:
         _print(f"model.backend is {settings.model.backend}: write auto, or the form's backend.")
-    return 0
+    return 0 if is_kept else REFUSED
+
+
+def _build(options: argparse.Namespace, shelf: Shelf, settings: Settings) -> int:
+    from appliance.inference import verdicts  # noqa: PLC0415 -- likewise
+    from appliance.inference.detector import BackendError  # noqa: PLC0415 -- likewise
+    from appliance.inference.gpu.tensorrt_api import INSTALL  # noqa: PLC0415 -- likewise
+    from appliance.inference.store import checking  # noqa: PLC0415 -- likewise
+    from appliance.inference.store.verification import demand_model  # noqa: PLC0415 -- likewise
+
+    item = checking.chosen(options.model, shelf, settings.model.path)
+    demand_model(item.path, str(item.path))
+    wanted = settings.model.model_copy(update={"backend": options.backend or "auto"})
+    found, again = [], options.backend is not None  # who names it has mended what was wrong
+    try:
+        for backend, refused in verdicts.built(item.path, wanted, settings.state_path, _say, again=again):
+            what = f"no engine: {refused}" if refused else "its engine is there, and passed its self-test"
+            _print(f"{backend}: {what}")
+            found.append(not refused)
+    except BackendError as error:  # the reference's, without which nothing can be judged
+        raise StoreError(str(error)) from None
+    if not found:
+        raise StoreError(f"TensorRT is not installed: {INSTALL}")
+    return 0 if any(found) else FAILED
 
 
 def _check(options: argparse.Namespace, shelf: Shelf, settings: Settings, trials: Trials | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
@@ -35,7 +36,7 @@ class Disk:
             self.given += [event.payload["what"] for event in put]
             assert self.answers.wait(PATIENCE_S)
             if self.fault is not None:
-                raise self.fault
+                raise copy.copy(self.fault)  # its traceback holds on to whoever met it
             change(store, put, *more)
 
         monkeypatch.setattr(Store, "change", ask)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 STREAM = 0x5EED
-HOST_TO_DEVICE = 1
+HOST_TO_DEVICE, DEVICE_TO_HOST = 1, 2
 POISON = 0xCD
 
 
@@ -43,7 +43,7 @@ LOST = partial(CUDARuntimeError, 719, "cudaErrorLaunchFailure: unspecified launc
 NOT_STARTED = partial(CUDADriverError, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES: too many resources requested for launch")
 
 
-class _Work(NamedTuple):
+class Work(NamedTuple):
     """Something that lies in the stream, and the memory it needs."""
 
     do: Callable[[], None]
@@ -65,7 +65,7 @@ class Card:
         self.pinned: dict[int, Any] = {}
         self.current = 0
         self.kernel = kernel
-        self._queue: list[_Work] = []
+        self._queue: list[Work] = []
         self.cupy = self._module()
 
     def call(self, name: str) -> None:
@@ -90,7 +90,7 @@ class Card:
     def idle(self) -> bool:
         return not self._queue
 
-    def keep(self, work: _Work) -> None:
+    def keep(self, work: Work) -> None:
         self._queue.append(work)
 
     def give_back(self, kind: dict[int, Any], pointer: int) -> None:
@@ -115,6 +115,7 @@ class Card:
             runtimeGetVersion=lambda: card.runtime,
             memcpyAsync=self._copy,
             memcpyHostToDevice=HOST_TO_DEVICE,
+            memcpyDeviceToHost=DEVICE_TO_HOST,
         )
         cuda = SimpleNamespace(
             runtime=runtime,
@@ -128,7 +129,11 @@ class Card:
 
     def _copy(self, target: int, source: int, size: int, kind: int, stream: int) -> None:
         self.call("memcpyAsync")
-        assert (kind, stream) == (HOST_TO_DEVICE, STREAM)
+        assert stream == STREAM
+        if kind == DEVICE_TO_HOST:
+            self._copy_back(target, source, size)
+            return
+        assert kind == HOST_TO_DEVICE
         assert size <= self.device[target].size
         pinned = self.pinned[source][:size]
         then = pinned.copy()
@@ -138,7 +143,13 @@ class Card:
                 self.wrongs.append("pinned memory was written while it was being uploaded")
             self.device[target][:size] = pinned
 
-        self.keep(_Work(copy, (target, source)))
+        self.keep(Work(copy, (target, source)))
+
+    def _copy_back(self, target: int, source: int, size: int) -> None:
+        def copy() -> None:
+            self.pinned[target][:size] = self.device[source][:size]
+
+        self.keep(Work(copy, (target, source)))
 
 
 class _Memory:
@@ -195,7 +206,7 @@ class _Kernel:
         frame, tensor = int(arguments[0]), int(arguments[4])
         assert frame in self._card.device
         assert tensor in self._card.device
-        self._card.keep(_Work(lambda: self._card.kernel(grid, block, arguments), (frame, tensor)))
+        self._card.keep(Work(lambda: self._card.kernel(grid, block, arguments), (frame, tensor)))
 
 
 def by_opencv(grid: tuple[int, int], block: tuple[int, int], arguments: Sequence[np.generic]) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from appliance.inference.backends import onnxruntime_cuda, open_backend
 from tests.inference.gpu.card import Card, by_opencv
+from tests.inference.gpu.nvinfer import TensorRt
 from tests.inference.gpu.processor import OnProcessor
 from tests.inference.gpu.runtime import CudaRuntime
 from tests.inference.onnx_maker import model, rows
@@ -54,4 +55,12 @@ def info(path: Path) -> ModelInfo:
 def runtime(card: Card, monkeypatch: pytest.MonkeyPatch) -> CudaRuntime:
     one = CudaRuntime(card)
     monkeypatch.setattr(onnxruntime_cuda, "onnxruntime", one)
+    return one
+
+
+@pytest.fixture
+def tensorrt(card: Card, monkeypatch: pytest.MonkeyPatch) -> TensorRt:
+    """A TensorRT that `import tensorrt` finds."""
+    one = TensorRt(card)
+    monkeypatch.setitem(sys.modules, "tensorrt", one)
     return one

@@ -16,6 +16,7 @@ from appliance.messages import Frame, FrameInfo, PixelFormat
 from tests.inference.gpu.card import LOST, NO_MEMORY, NOT_STARTED, Card
 from tests.inference.gpu.frames import RAW, apart, expected, frame, noise, take_back
 from tests.inference.gpu.processor import OnProcessor
+from tests.inference.test_picture import NO_SIZES
 
 SIDE = 64
 FORMATS = [*RAW, PixelFormat.JPEG]
@@ -138,18 +139,7 @@ def test_what_it_had_goes_back_when_it_is_closed(card: Card) -> None:
     assert [card.device, card.pinned, card.idle] == [{}, {}, True]
 
 
-BROKEN = [
-    (PixelFormat.I420, 3, 3),
-    (PixelFormat.NV12, 4, 3),
-    (PixelFormat.NV12, 3, 4),
-    (PixelFormat.YUYV, 3, 2),
-    (PixelFormat.I420, 0, 0),
-    (PixelFormat.RGB24, 0, 5),
-    (PixelFormat.RGB24, 5, 0),
-]
-
-
-@pytest.mark.parametrize(("kind", "width", "height"), BROKEN)
+@pytest.mark.parametrize(("kind", "width", "height"), NO_SIZES)
 def test_a_size_that_there_is_not_is_refused_in_decoders_words(
     card: Card, kind: PixelFormat, width: int, height: int
 ) -> None:

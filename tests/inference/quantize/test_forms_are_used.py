@@ -165,11 +165,11 @@ def test_a_form_that_is_made_later_is_tried_and_one_that_is_gone_is_not(path: Pa
 
 def test_verdicts_without_forms_are_found_as_they_were(path: Path, state: Path) -> None:
     """What older versions of Porchlight have kept counts."""
-    kept = VerdictFile(state, path)
+    kept = VerdictFile(state, sha256(path))
     kept.put(ORT, Verdict(123))
     kept.write()
-    assert VerdictFile(state, path, {"openvino_int8": "a digest"}).get(ORT) == Verdict(123)
-    assert VerdictFile(state, path, {"onnxruntime": "a digest"}).get(ORT) is None
+    assert VerdictFile(state, sha256(path), {"openvino_int8": "a digest"}).get(ORT) == Verdict(123)
+    assert VerdictFile(state, sha256(path), {"onnxruntime": "a digest"}).get(ORT) is None
 
 
 def test_its_self_test_is_against_its_own_golden_answer(path: Path, state: Path) -> None:
@@ -355,9 +355,9 @@ def test_a_form_that_is_lost_between_its_trial_and_the_start_is_followed_by_the_
     context = contexts(backend=backend)
     folder = quantized(tmp_path / "people.onnx", state, backend)
     (folder / "model.onnx").unlink() if how == "gone" else (folder / "model.onnx").write_bytes(b"none")
-    digest = int8.Form(folder / "model.onnx", "a digest", ROUNDED)
+    digest = int8.Form(folder / "model.onnx", "", "a digest", ROUNDED)
     info = golden_info(tmp_path)
-    monkeypatch.setattr(verdicts.Trials, "_find_forms", lambda _: {backend: digest})
+    monkeypatch.setattr(verdicts.Trials, "_find", lambda trials: trials.forms.update({backend: digest}))
     monkeypatch.setattr(
         verdicts.Trials, "run", lambda *_: (info, {ORT: Verdict(100), Candidate(backend, 1): Verdict(10)})
     )

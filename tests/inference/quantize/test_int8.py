@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.inference import int8
+from appliance.inference import kept
 from appliance.inference.digest import sha256 as sha256_of
-from appliance.inference.int8 import RECORD, VERSION, Form, Made, home, place, read
+from appliance.inference.int8 import VERSION, Form, Made, home, place, read
+from appliance.inference.kept import RECORD
 from appliance.inference.selftest import Answer, Find
 
 GOLDEN = Answer((Find((1.5, 2.0, 300.25, 400.0), 0.9, 1), Find((0.0, 0.0, 10.0, 10.0), 0.3, 17)), (0.9, 0.3, 0.01))
@@ -247,7 +248,7 @@ def test_a_name_that_leads_elsewhere_is_not_followed(
         looked_at.append(path)
         return sha256_of(path)
 
-    monkeypatch.setattr(int8, "sha256", sha256)
+    monkeypatch.setattr(kept, "sha256", sha256)
     assert read(folder) is None
     assert {path.parent for path in looked_at} == {folder}
     assert f"{Path(name).name} is gone" in caplog.text

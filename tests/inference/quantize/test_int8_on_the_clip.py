@@ -28,6 +28,7 @@ from appliance.inference.opening import Detectors
 from appliance.inference.picture import Decoder
 from appliance.inference.quantize import nncf_int8, pictures, work
 from appliance.inference.quantize.agreement import LEAST
+from appliance.inference.quantize.makers import makers
 from appliance.inference.rfdetr import postprocess
 from appliance.inference.store.errors import RefusedError
 from appliance.ipc.heartbeat import HeartbeatFile
@@ -96,15 +97,15 @@ def nncf_is_missing() -> bool:
 
 
 def order(*backends: str) -> work.Order:
-    return work.Order(MODEL, sha256(MODEL), backends, THREADS, THRESHOLD, ("person",))
+    return work.Order(MODEL, sha256(MODEL), makers(backends, None), THREADS, THRESHOLD, ("person",))
 
 
-def quantize(one: work.Order, album: Album, home: Path) -> tuple[list[Outcome], list[str]]:
+def quantize(one: work.Order, album: Album, state: Path) -> tuple[list[Outcome], list[str]]:
     """Do it, with the album's parts in the place of a third here and there; return what came of it, and was said."""
     said: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pictures, "apart", lambda _: (album.to_calibrate, album.to_compare))
-        return list(work.quantize(one, [], home, said.append)), said
+        return list(work.quantize(one, [], state, said.append)), said
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class Done:
 @pytest.fixture(scope="module")
 def done(album: Album, tmp_path_factory: pytest.TempPathFactory) -> Done:
     state = tmp_path_factory.mktemp("state")
-    outcomes, _ = quantize(order(*nncf_int8.MAKERS), album, int8.home(state, sha256(MODEL)))
+    outcomes, _ = quantize(order("openvino_int8", "onnxruntime_int8"), album, state)
     return Done(state, {outcome.backend: outcome for outcome in outcomes})
 
 
@@ -223,7 +224,7 @@ def test_a_form_of_other_weights_is_refused_with_the_figures_and_not_kept(
 ) -> None:
     monkeypatch.setattr(nncf_int8, "MAKERS", {"onnxruntime_int8": another_models_weights})
     few = Album(album.first, album.second[::3], album.stills)
-    ((outcome,), _) = quantize(order("onnxruntime_int8"), few, int8.home(tmp_path, sha256(MODEL)))
+    ((outcome,), _) = quantize(order("onnxruntime_int8"), few, tmp_path)
     figure("a form of other weights", f"{outcome.agreement}: refused")
     assert outcome.agreement.share < LEAST
     assert outcome.refused.endswith(f"finds, and {LEAST:.0%} are asked")

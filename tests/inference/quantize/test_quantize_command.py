@@ -16,6 +16,7 @@ import yaml
 from appliance import cli
 from appliance.inference import backends, int8
 from appliance.inference.digest import sha256
+from appliance.inference.kept import RECORD
 from appliance.inference.quantize import nncf_int8, pictures, work
 from appliance.inference.quantize.nncf_int8 import version as really_its_version
 from appliance.inference.store.errors import StoreError
@@ -84,7 +85,7 @@ def test_of_a_folder_a_form_is_made_kept_and_told(folder: Path, home: Path, stat
     kept = int8.read(int8.home(state, sha256(home / "people.onnx")) / "onnxruntime_int8")
     assert kept is not None
     assert kept.file.read_bytes() == PEOPLE
-    told = json.loads((kept.file.parent / int8.RECORD).read_text())
+    told = json.loads((kept.file.parent / RECORD).read_text())
     assert (told["agreement"], told["held_back"], told["time_ratio"], told["made_with"]) == (
         1.0,
         20,
@@ -327,6 +328,7 @@ def test_a_state_folder_that_cannot_be_written_is_named(folder: Path, state: Pat
 ON_A_SMALL_DISK = """
 import os, sys
 from appliance import cli
+from appliance.inference.kept import RECORD
 from appliance.inference.quantize import nncf_int8, work
 from tests.inference.quantize.house import PEOPLE, makers
 nncf_int8.version = lambda: "3.4.0"
@@ -354,7 +356,7 @@ def test_on_a_disk_that_is_too_small_it_says_so_and_leaves_the_room_that_was_the
         assert done.stdout.strip() == ""
     else:
         assert NEXT in done.stdout
-        assert sum(line.endswith(("model.onnx", "numbers", int8.RECORD)) for line in done.stdout.splitlines()) == 3
+        assert sum(line.endswith(("model.onnx", "numbers", RECORD)) for line in done.stdout.splitlines()) == 3
 
 
 def test_its_help_names_all_that_can_be_said() -> None:
