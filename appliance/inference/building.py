@@ -84,7 +84,7 @@ class Building:
         """Build it, keep the verdict, and open it: here, and not where the cameras wait."""
         tell = partial(self._tell, candidate.backend)
         tell(0.0)
-        verdict = Verdict()
+        verdict = None
         try:
             verdict = self._trials.build(candidate, lambda: not self._is_stopped.is_set(), tell)
             self._trials.keep(candidate, verdict)
@@ -93,7 +93,8 @@ class Building:
             file = self._trials.file(candidate.backend)
             return Built(candidate, verdict, open_backend(candidate.backend, file, self._info, candidate.threads))
         except Exception as error:  # noqa: BLE001 -- a library's; unheard, it would end this thread and be told to nobody
-            return Built(candidate, verdict, failure=first_line(error))
+            why = first_line(error)
+            return Built(candidate, Verdict(refused=why)) if verdict is None else Built(candidate, verdict, failure=why)
 
     def _tell(self, backend: str, share: float) -> None:
         self.progress = f"the engine for {backend} is being built: {share:.0%}"

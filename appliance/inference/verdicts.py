@@ -189,7 +189,7 @@ class Trials:
                 if not verdict.refused:
                     engines.place(making, folder, backend, source)
         except OSError as error:
-            verdict = Verdict(refused=f"its engine cannot be kept: {error.strerror or error}")
+            verdict = Verdict(refused=f"its engine cannot be made or kept: {error.strerror or error}")
         self._find_engine(backend)
         engines.tidy(self._state_folder)
         return verdict

@@ -70,7 +70,7 @@ class House:
             if not keep_going():
                 raise BackendError(f"the trial of {request.backend} was broken off")
         if not isinstance(self.said.get(request.backend), Exception):
-            engines.build(request.backend, Path(request.model), Path(request.build_in), tell)
+            engines.build(Path(request.model), Path(request.build_in), tell)
         self.built.append(request.backend)
 
     def open(self, name: str, path: Path, info: ModelInfo | None, _threads: int) -> Opened:

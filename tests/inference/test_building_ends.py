@@ -156,7 +156,13 @@ WATCHES = """Thread 0x00007f01 (most recent call first):
 BUILDS = """Thread 0x00007f02 (most recent call first):
   File "/usr/lib/appliance/inference/gpu/tensorrt_engine.py", line 70 in _prepare
   File "/usr/lib/appliance/inference/backends/tensorrt_half.py", line 34 in __init__
-  File "/usr/lib/appliance/inference/building.py", line 90 in _opened
+  File "/usr/lib/appliance/inference/building.py", line 90 in _built
+"""
+
+
+WAITS = """Thread 0x00007f02 (most recent call first):
+  File "/usr/lib/appliance/inference/trial.py", line 120 in _listen
+  File "/usr/lib/appliance/inference/building.py", line 90 in _built
 """
 
 
@@ -165,11 +171,12 @@ BUILDS = """Thread 0x00007f02 (most recent call first):
     [
         (f"Fatal Python error: Aborted\n\nCurrent t{BUILDS[1:]}\n{WATCHES}", "tensorrt_half"),
         (f"Fatal Python error: Aborted\n\n{BUILDS}\nCurrent t{WATCHES[1:]}", "openvino_cpu"),
-        (f"Timeout (0:00:10)!\n{BUILDS}\n{WATCHES}", "openvino_cpu"),
+        (f"Timeout (0:00:10)!\n{WAITS}\n{WATCHES}", "openvino_cpu"),
+        (f"Timeout (0:00:10)!\n{BUILDS}\n{WATCHES}", "tensorrt_half"),
     ],
-    ids=["the builder crashed", "the watcher crashed", "the watcher hung"],
+    ids=["the builder crashed", "the watcher crashed", "the watcher hung", "a library let nobody else run"],
 )
-def test_a_crash_is_blamed_on_the_thread_that_crashed_and_a_hang_on_the_one_that_watches(
+def test_a_crash_is_blamed_on_the_thread_that_crashed_and_a_hang_on_the_one_that_watches_or_opens(
     house: House, start: Callable[..., Detectors], monkeypatch: pytest.MonkeyPatch, words: str, blamed: str
 ) -> None:
     """Python names the main thread last."""

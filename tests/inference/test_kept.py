@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -164,19 +165,32 @@ def test_a_full_disk_is_an_error_of_the_disk(home: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize(("age_s", "is_left"), [(25 * 3600, False), (3600, True)])
-def test_what_somebody_killed_has_left_is_swept_and_what_is_being_made_is_not(
-    home: Path, age_s: float, is_left: bool
-) -> None:
+def test_what_somebody_killed_has_left_is_swept_and_what_is_being_made_is_not(home: Path) -> None:
     left = home / ".making-killed"
     left.mkdir(parents=True)
     (left / "typed.onnx").write_bytes(b"half of it")
-    then = time.time() - age_s
-    os.utime(left, (then, then))
     with kept.workplace(home) as making:
-        assert making != left
-        assert left.exists() is is_left
-    assert left.exists() is is_left
+        assert not left.exists()
+        with kept.workplace(home) as another:
+            assert making.is_dir()
+            assert another != making
+
+
+def test_a_killed_process_leaves_what_the_next_one_sweeps(home: Path) -> None:
+    child = (
+        "import pathlib, sys, time; from appliance.inference import kept\n"
+        "with kept.workplace(pathlib.Path(sys.argv[1])) as making:\n"
+        "    (making / 'typed.onnx').write_bytes(b'half of it'); print(making, flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", child, str(home)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        making = Path(process.stdout.readline().strip())
+        with kept.workplace(home):
+            assert making.is_dir(), "its owner lives"
+        process.kill()
+    assert making.is_dir()
+    with kept.workplace(home):
+        assert not making.exists()
 
 
 def test_the_folders_are_nobody_elses_to_read(home: Path) -> None:

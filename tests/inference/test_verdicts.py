@@ -225,5 +225,9 @@ def test_what_a_card_lacked_is_looked_for_at_each_start_and_another_driver_is_an
     assert kept.get(OV) is not None, "a processor does not change"
     kept.put(gpu, Verdict(3.0))
     assert kept.get(gpu) == Verdict(3.0)
-    (driver / "gpus" / "0000:01:00.0" / "information").write_text("another card")
+    (driver / "gpus" / "0000:01:00.0" / "information").write_text("Model: another card\nIRQ: 1")
     assert kept.get(gpu) is None
+    kept.put(gpu, Verdict(3.0))
+    information = driver / "gpus" / "0000:01:00.0" / "information"
+    information.write_text("Model: another card\nIRQ: 2\nGPU UUID: only known when it is used")
+    assert kept.get(gpu) == Verdict(3.0), "the same card, used meanwhile"

@@ -24,7 +24,7 @@ _WIDEST = 8
 """Bytes of an element of TensorRT's largest types."""
 
 
-_CARDS_FAULT = re.compile(r"cuda|memory", re.IGNORECASE)
+_CARDS_FAULT = re.compile(r"cudaError|CUDA_ERROR|Cuda (?:Runtime|Driver)|out ?of ?memory", re.IGNORECASE)
 
 
 class LoadedEngine:
