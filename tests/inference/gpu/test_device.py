@@ -221,7 +221,7 @@ def test_on_a_device_a_backend_answers_as_the_processor_does(
     reference = open_backend("onnxruntime", model, None, 2)
     began = time.perf_counter()
     try:
-        file = engines.ready(tmp_path, backend, model, lambda _: None) if BACKENDS[backend].builds else model
+        file = engines.build(model, tmp_path, lambda _: None) if BACKENDS[backend].builds else model
         ours = open_backend(backend, file, reference.info, 1)
     except AbsentError as error:
         pytest.skip(str(error))

@@ -118,7 +118,7 @@ def test_a_refusal_is_told_and_nothing_is_kept(
 def test_whoever_asks_again_after_a_refusal_has_it_built_again(
     tensorrt: None, state: Path, capsys: Words, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A start does not try again for a day, nor does an init container. Who names the backend has mended what was wrong."""
+    """A start does not try again for a day, nor an init container. Who names the backend has mended what was wrong."""
     monkeypatch.setenv("CARD_DOUBLE", "lost@build_serialized_network")
     assert run("porch.onnx") == 1
     monkeypatch.setenv("CARD_DOUBLE", "")
