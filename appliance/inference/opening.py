@@ -55,9 +55,7 @@ class Detectors:
         self._is_open = True
         if self._mark_file.exists():
             for one in self._trials.unbuilt:
-                self._strike(
-                    one.backend, "the detector was killed while its engine was built; `porchlight model build`"
-                )
+                self._strike(one.backend, KILLED)
         unbuilt = [one for one in self._trials.unbuilt if one.backend not in self._strikes]
         self._building = Building(self._trials, unbuilt, self._info) if unbuilt else None
         self._mark(bool(unbuilt))

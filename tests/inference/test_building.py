@@ -46,7 +46,7 @@ class House:
     def __init__(self) -> None:
         self.said: dict[str, Exception | Answer] = {}
         self.took_ms = {"onnxruntime": 100.0, "tensorrt": 5.0, "tensorrt_int8": 3.0}
-        self.broken: dict[str, BackendError] = {}
+        self.broken: dict[str, Exception] = {}
         self.tried: list[str] = []
         self.built: list[str] = []
         self.opened: list[Opened] = []

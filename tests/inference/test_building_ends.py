@@ -142,6 +142,44 @@ def test_one_that_is_refused_keeps_nobody_else_from_being_built(
     assert "Cannot allocate memory" in told
 
 
+def test_whatever_a_library_raises_while_it_is_opened_is_told(
+    house: House, start: Callable[..., Detectors], tmp_path: Path
+) -> None:
+    """Unheard, it would end the thread, and the next one would not be built."""
+    quantized(tmp_path)
+    house.broken["tensorrt"] = RuntimeError("CuPy was built for another NumPy\nand where")
+    house.may_go_on.set()
+    detectors = start()
+    followed(detectors, 2)
+    assert detectors.current.backend == "tensorrt_int8"
+    assert detectors.problems == ["backend tensorrt has failed: CuPy was built for another NumPy"]
+
+
+def test_a_build_that_took_the_detector_along_is_told_and_not_begun_again(
+    house: House, start: Callable[..., Detectors]
+) -> None:
+    killed = start()
+    assert house.is_building.wait(PATIENCE_S)
+    again = start()  # the one before left its mark, as somebody killed does
+    assert again.building == ""
+    assert again.problems == [f"backend tensorrt has failed: {opening.KILLED}"]
+    assert start().problems == again.problems, "the next one knows it, too"
+    killed.stop()
+    (again._context.folder.path / opening.STRIKES).unlink()  # another run of the appliance
+    house.may_go_on.set()
+    followed(start())
+    assert house.built == ["tensorrt"]
+
+
+def test_a_build_that_was_stopped_is_begun_again(house: House, start: Callable[..., Detectors]) -> None:
+    one = start()
+    assert house.is_building.wait(PATIENCE_S)
+    one.stop()
+    house.may_go_on.set()
+    followed(start())
+    assert house.built == ["tensorrt"]
+
+
 @pytest.mark.parametrize("last", [b"", b"[]", b"{}", b"null", b'{"info": {}, "answer": 3, "latency_ms": 1}'])
 def test_a_child_that_ends_well_without_an_answer_is_refused(last: bytes) -> None:
     """A library may end the process; its exit code is then 0."""

@@ -111,6 +111,17 @@ def test_an_engine_of_another_version_has_to_be_built_anew(
     assert str(error).startswith(f"TensorRT 11.5.0 cannot load {engine}: IRuntime::deserializeCudaEngine: Error Code 1")
 
 
+def test_a_card_that_is_full_says_nothing_of_the_engine_which_took_minutes_to_build(
+    name: str, card: Card, engine: Path, info: ModelInfo
+) -> None:
+    open_backend(name, engine, info, 1).close()
+    card.fails_at, card.fault, card.for_good = card.calls.index("deserialize_cuda_engine"), NO_MEMORY, False
+    card.calls.clear()
+    error = refusal(name, engine, info)
+    assert "out of memory" in str(error)
+    assert not isinstance(error, EngineError)
+
+
 def test_an_engine_that_ends_early_has_to_be_built_anew(name: str, engine: Path, info: ModelInfo) -> None:
     engine.write_bytes(engine.read_bytes()[:5])
     assert isinstance(refusal(name, engine, info), EngineError)
