@@ -42,7 +42,7 @@ class NightMode(ArmMode):
 class Alarm(Section):
     """The alarm panel."""
 
-    pin: SecretStr | None = Field(
+    pin: Annotated[SecretStr, Hint("the hash that `porchlight pin` prints")] | None = Field(
         default=None,
         description="The PIN's hash, as `porchlight pin` prints it; the PIN itself stands nowhere. null: none.",
     )

@@ -105,6 +105,14 @@ def test_no_text_in_any_setting_of_the_file_raises_anything_else(file: Path, pat
     try_to_load(file, {})
 
 
+@pytest.mark.parametrize("text", ["0", "-1", "1234", "0.5", ".nan", "true", "''", "[]", "{}", "x"])
+def test_a_value_of_any_kind_in_any_setting_is_taken_or_told(file: Path, text: str) -> None:
+    """A PIN where its hash belongs, for one: what a person writes is no matter of chance."""
+    for path in PATHS:
+        file.write_text(line_of(path, text), encoding="utf-8")
+        try_to_load(file, {})
+
+
 @given(path=st.sampled_from(PATHS), text=texts)
 @settings(max_examples=500, deadline=None)
 def test_no_value_of_any_variable_raises_anything_else(path: SettingPath, text: str) -> None:
