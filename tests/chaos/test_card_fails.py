@@ -109,12 +109,9 @@ def test_a_card_that_fails_at_work_is_followed_by_the_next_backend(
     assert home.stop() == 0
 
 
-@pytest.mark.parametrize("backend", ["tensorrt", "auto"])
-def test_a_build_that_crashes_is_told_and_disturbs_nobody(
-    home: Appliance, monkeypatch: pytest.MonkeyPatch, backend: str
-) -> None:
+def test_a_build_that_crashes_is_told_and_disturbs_nobody(home: Appliance, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CARD_DOUBLE", "abort@build_serialized_network")
-    home.settings["model"]["backend"] = backend
+    home.settings["model"]["backend"] = "auto"
     start(home)
     told = "backend tensorrt was refused: tensorrt was killed by SIGABRT in its trial"
     wait_for("the refusal", BUILT_S, lambda: told in reason(home))
