@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 
-@pytest.mark.parametrize("backend", nncf_int8.MAKERS)
+@pytest.mark.parametrize("backend", ["onnxruntime_int8", "tensorrt_int8"])  # OpenVINO reads the graph by itself
 def test_a_form_of_it_is_made_and_gives_numbers(tmp_path: Path, backend: str) -> None:
     try:
         nncf_int8.version()
