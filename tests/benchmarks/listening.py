@@ -155,8 +155,9 @@ class Ear:
 
         It is a fact, and not said again where it is the same as before: one in some hundred times.
         """
+        patience_s = PATIENCE_S if self._latency_ms is None else ACKNOWLEDGED_S  # the first is always said
         with contextlib.suppress(queue.Empty):
-            _, said = self._said[self._topics["latency"]].get(timeout=ACKNOWLEDGED_S)
+            _, said = self._said[self._topics["latency"]].get(timeout=patience_s)
             self._latency_ms = float(json.loads(said)["last"])
         assert self._latency_ms is not None, "the controller does not say how long its alarms take"
         return self._latency_ms

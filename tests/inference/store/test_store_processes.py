@@ -34,6 +34,8 @@ def store(tmp_path: Path) -> Path:
 def begun(shop: Shop, store: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
     """Starts a download that has half of the file, and waits for the rest until the shop is released."""
     started: list[subprocess.Popen[str]] = []
+    # Whoever was started in the background ignores Ctrl-C, and so would what it starts; a handler is not inherited.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def start() -> subprocess.Popen[str]:
         shop.habits.silent_after = HALF
@@ -51,6 +53,7 @@ def begun(shop: Shop, store: Path) -> Iterator[Callable[[], subprocess.Popen[str
         return started[-1]
 
     yield start
+    signal.signal(signal.SIGINT, before)
     for process in started:
         process.kill()
         process.communicate()
