@@ -77,11 +77,10 @@ class Detectors:
 
         Return whether one was built, or failed.
         """
-        built = self._building.look() if self._building is not None else None
-        if built is None:
+        if self._building is None or self._building.is_over or (built := self._building.look()) is None:
             return False
         self._verdicts[built.candidate] = built.verdict
-        self._mark(self._building is not None and not self._building.is_over)
+        self._mark(not self._building.is_over)
         if built.failure:
             self._strike(built.candidate.backend, built.failure)
         if built.detector is not None:

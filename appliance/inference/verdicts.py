@@ -50,9 +50,8 @@ def built(
 ) -> Iterator[tuple[str, str]]:
     """Have every engine of a model, building those that are missing. Yield each backend and why it has none, or "".
 
-    What was refused in the last day is built once more where `again` says so.
-
-    What the trials find out is kept, so that the next start has nothing to wait for. ModelError: it cannot be used.
+    What was refused in the last day is built once more where `again` says so. What the trials find out is kept, so that
+    the next start has nothing to wait for. ModelError: no backend can use the model.
     """
     trials = Trials(path, settings, state_folder, attempt=attempt)
     _, verdicts = trials.run(lambda: True)

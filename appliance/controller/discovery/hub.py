@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import ha_discovery as ha
+from appliance.config import Model
 from appliance.controller.alarm.words import EventKind
 from appliance.controller.commands import PRESS
 from appliance.controller.discovery.latency import latency_entities
@@ -14,16 +15,7 @@ if TYPE_CHECKING:
     from appliance.controller.topics import Topics
 
 STAGES = ("capture", "inference", "controller", "gateway")
-BACKENDS = (
-    "onnxruntime",
-    "openvino",
-    "openvino_bf16",
-    "onnxruntime_int8",
-    "openvino_int8",
-    "onnxruntime_cuda",
-    "tensorrt",
-    "tensorrt_int8",
-)
+BACKENDS = tuple(name for name in get_args(Model.model_fields["backend"].annotation) if name != "auto")
 
 _DIAGNOSTIC = ha.EntityCategory.DIAGNOSTIC
 _ACTION = "{{action}}"

@@ -7,6 +7,7 @@ bindings 10.3.0, 10.16.1 and 11.4.0 tell of themselves. Nothing else of TensorRT
 from __future__ import annotations
 
 import importlib
+from collections import deque
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 INSTALL = "pip install 'tensorrt-cu13>=10.3,<12'"
 OLDEST = (10, 3)
 """JetPack 6's. All that is used is there, and strongly typed networks are no preview any more."""
+_MOST_COMPLAINTS = 32
 
 
 class HostMemory(Protocol):
@@ -122,7 +124,7 @@ class Complaints:
 
     def __init__(self, api: Api) -> None:
         errors = (api.ILogger.Severity.INTERNAL_ERROR, api.ILogger.Severity.ERROR)
-        lines = self._lines = list[str]()
+        lines = self._lines = deque[str](maxlen=_MOST_COMPLAINTS)  # it may complain of what it gets over, for months
 
         class Logger(api.ILogger):  # type: ignore[misc,name-defined]  # the class is known when TensorRT is loaded
             def log(self, severity: Any, msg: str) -> None:
